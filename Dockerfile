@@ -14,15 +14,21 @@ RUN pip install --constraint constraints.txt build hatchling \
     && python -m build --wheel --no-isolation --outdir /wheels
 # Wheels only: a package that would have to be compiled fails here, and by its name.
 RUN python -m venv --without-pip /opt/flowlet \
-    && pip --python /opt/flowlet/bin/python install --only-binary :all: --constraint constraints.txt /wheels/*.whl
+    && pip --python /opt/flowlet/bin/python install --only-binary :all: --constraint constraints.txt \
+    "$(echo /wheels/*.whl)[mysql,postgres]"
 
 
 FROM ${PYTHON_IMAGE}
 
+# Where the image comes from: docker build --build-arg SOURCE=<address of the repository> --build-arg REVISION=<commit>
+ARG SOURCE=""
+ARG REVISION=""
 LABEL org.opencontainers.image.title="Flowlet" \
       org.opencontainers.image.description="Durable workflows from decorated functions: every transition is one commit." \
       org.opencontainers.image.version="0.1.0" \
-      org.opencontainers.image.licenses="MIT"
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.revision="${REVISION}"
 
 # Of the group root, and writable by it: some clusters start containers as any user, but of that group.
 RUN groupadd --gid 10001 flowlet \
@@ -43,7 +49,7 @@ WORKDIR /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 
-HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["/opt/flowlet/bin/python", "-I", "-c", "import os, http.client as http; web = http.HTTPConnection('127.0.0.1', int(os.environ.get('FLOWLET_PORT') or 8080), timeout=8); web.request('GET', '/readyz'); raise SystemExit(web.getresponse().status != 200)"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["/opt/flowlet/bin/python", "-I", "-c", "import os, http.client as http; port = os.environ.get('FLOWLET_PORT', ''); web = http.HTTPConnection('127.0.0.1', int(port if port.isdigit() else 8080), timeout=8); web.request('GET', '/readyz'); raise SystemExit(web.getresponse().status != 200)"]
 
 # Started as root it hands /data to the user flowlet, and gives up root before anything else runs.
 # Without a command it serves FLOWLET_MODULES, or the demo where there are none.

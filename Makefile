@@ -13,15 +13,17 @@ unexport PYTHONDONTWRITEBYTECODE
 # Without --no-compile pip would compile every module of every package, of which most are never imported.
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 
+# What pyproject.toml names, and the Python of the documentation.
 CHECK_TYPES := ( \
-  $(BIN)/mypy --strict --no-error-summary & mypy=$$!; status=0; \
+  { $(BIN)/python tools/doc_blocks.py && $(BIN)/mypy --strict --no-error-summary flowlet tests demo build/doc_blocks; } & \
+  mypy=$$!; status=0; \
   PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python || status=1; \
   wait $$mypy && exit $$status )
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test soak lint style format client pictures constraints clean databases browser newman
+.PHONY: help demo test soak lint style format client reference pictures constraints clean databases browser newman
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +59,9 @@ format: $(VENV)/.dev ## Put the source into shape.
 client: $(VENV)/.dev ## Make the synchronous client of the asynchronous one.
 	@$(BIN)/python tools/unasync.py
 
+reference: $(VENV)/.dev ## Make the reference pages of Python objects of their docstrings.
+	@$(BIN)/python tools/reference.py
+
 pictures: $(VENV)/.dev browser ## Take the pictures of the console that the documents show.
 	@$(BIN)/python tools/pictures.py
 
@@ -84,7 +89,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv --clear $(VENV)
 
 # The rule is the same for what a user and what a developer needs.
-$(VENV)/.flowlet: TARGET := .
+$(VENV)/.flowlet: TARGET := .[mysql,postgres]
 $(VENV)/.dev: TARGET := .[dev]
 $(VENV)/.flowlet $(VENV)/.dev: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "== installing $(TARGET) into $(VENV)"

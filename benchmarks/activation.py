@@ -24,7 +24,8 @@ from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.release import apply_transition
 from flowlet.instance.instance import Instance, Status
 from flowlet.workflow.context import Context
-from flowlet.workflow.states import Next, State, Workflow, end, state
+from flowlet.workflow.states import Next, State, end, state
+from flowlet.workflow.workflow import Workflow
 
 ROUNDS, RUNS = 7, 5_000
 
@@ -132,7 +133,7 @@ async def _measure_activation(members: dict[str, Any]) -> tuple[float, float]:
 def _build_instance(definition: Definition) -> Instance:
     new = definition.build_instance(None, now=0, external_id="order-1")
     fields = dict.fromkeys(Instance.__dataclass_fields__)
-    counts = ("attempt", "streak", "children", "open_children", "unsnapped_characters", "vars_version")
+    counts = ("attempt", "streak", "children", "open_children", "unsnapped_characters", "vars_version", "unread")
     fields |= {"id": 1, "visit": 1, "version": 1, **dict.fromkeys(counts, 0)}
     for name in ("type", "definition_version", "external_id", "group", "priority", "state", "vars_json"):
         fields[name] = getattr(new, name)

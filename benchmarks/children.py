@@ -24,7 +24,8 @@ from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, state
+from flowlet.workflow.states import Next, end, state
+from flowlet.workflow.workflow import Workflow
 
 
 async def work() -> str:

@@ -41,7 +41,7 @@ CLAIM_SIZES = (100, 10)
 MEASURED = (*(f"claim of {size}" for size in CLAIM_SIZES), "idle claim", "next due", "gates")
 COLUMNS = (
     *("external_id", "workflow_type", "definition_version", "business_key", "executor_group", "priority", "status"),
-    *("state", "vars", "next_activation", "created", "modified", "gate", "gated_state"),
+    *("state", "vars", "next_activation", "created", "modified", "gate"),
 )
 
 

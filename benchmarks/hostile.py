@@ -5,9 +5,10 @@
 
 In each round workflows of three handlers are created, a server with the API and an executor starts, and the followers
 connect to it; then the workflows become due together, and the time counts until all have ended. Meanwhile ``/healthz``
-is asked ten times a second. The followers read in a process of their own. The figures are shares of the same round;
-they are comparable only within one run. Where there are fewer cores than processes, the share of workflows for each CPU
-second of the server is the better figure. The benchmark deletes the database's content.
+is asked ten times a second. The followers read in a process of their own, and accept compression as browsers and httpx
+do, unless ``--plain`` says otherwise. The figures are shares of the same round; they are comparable only within one
+run. Where there are fewer cores than processes, the share of workflows for each CPU second of the server is the better
+figure. The benchmark deletes the database's content.
 """
 
 from __future__ import annotations
@@ -30,12 +31,16 @@ LATER_MICROSECONDS = 3_600_000_000
 READ_SIZE = 1 << 18
 
 
-async def follow_events(host: str, port: int, key: str, followers: int) -> None:
-    """Follow all events on so many connections until the input ends; print a line when all are connected."""
+async def follow_events(host: str, port: int, key: str, followers: int, accepted: str) -> None:
+    """Follow all events on so many connections until the input ends; print a line when all are connected.
+
+    What comes is not decompressed: that is the clients' work, on their own machines.
+    """
 
     async def follow() -> None:
         reader, writer = await asyncio.open_connection(host, port)
-        writer.write(f"GET /api/events HTTP/1.1\r\nHost: {host}\r\nX-API-Key: {key}\r\n\r\n".encode())
+        headers = f"Host: {host}\r\nX-API-Key: {key}\r\nAccept-Encoding: {accepted}\r\n"
+        writer.write(f"GET /api/events HTTP/1.1\r\n{headers}\r\n".encode())
         head = await reader.readuntil(b"retry: ")
         if not head.startswith(b"HTTP/1.1 200"):
             raise RuntimeError(head.decode())
@@ -63,7 +68,9 @@ async def measure_health(client: LoopbackClient, latencies: list[float]) -> None
         await asyncio.sleep(0.1)
 
 
-async def measure_round(store: Store, url: str, *, followers: int, workflows: int) -> tuple[float, float, list[float]]:
+async def measure_round(
+    store: Store, url: str, *, followers: int, workflows: int, accepted: str
+) -> tuple[float, float, list[float]]:
     """Return the workflows a second, those for each CPU second, and the times of ``/healthz``."""
     await empty_tables(store)
     await create_workflows(store, workflows)
@@ -72,7 +79,7 @@ async def measure_round(store: Store, url: str, *, followers: int, workflows: in
         client = LoopbackClient(server.address, await create_key(store))
         reading = await asyncio.create_subprocess_exec(
             *(sys.executable, __file__, "--follow", client.host, str(client.port)),
-            *(await create_key(store), str(followers)),
+            *(await create_key(store), str(followers), accepted),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -113,7 +120,11 @@ async def compare_followers(arguments: argparse.Namespace) -> None:
             alone = alone_of_cpu = 0.0
             for followers in arguments.followers:
                 rate, of_cpu, health = await measure_round(
-                    store, arguments.url, followers=followers, workflows=arguments.workflows
+                    store,
+                    arguments.url,
+                    followers=followers,
+                    workflows=arguments.workflows,
+                    accepted="identity" if arguments.plain else "gzip, deflate",
                 )
                 alone, alone_of_cpu = alone or rate, alone_of_cpu or of_cpu
                 shares.setdefault(followers, []).append(rate / alone)
@@ -130,14 +141,15 @@ async def compare_followers(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Measure what the arguments name."""
     if sys.argv[1:2] == ["--follow"]:
-        host, port, key, followers = sys.argv[2:]
-        run_loop(follow_events(host, int(port), key, int(followers)))
+        host, port, key, followers, accepted = sys.argv[2:]
+        run_loop(follow_events(host, int(port), key, int(followers), accepted))
         return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url", help="a database of its own")
     parser.add_argument("--workflows", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--followers", type=int, nargs="+", default=[0, 20, 200], help="the first number is the base")
+    parser.add_argument("--plain", action="store_true", help="followers that accept no compression")
     run_loop(compare_followers(parser.parse_args()))
 
 

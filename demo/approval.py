@@ -25,7 +25,13 @@ async def ask(trip: Trip, ctx: Context) -> Next:
     return decide.log(f"{trip.destination} for {trip.price}")
 
 
-@manual(next={"book": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected")
+@manual(
+    next={"book": "Approve", "rejected": "Reject"},
+    title="Book the trip to {destination} for {price}?",
+    form=Decision,
+    deadline="3 days",
+    on_deadline="rejected",
+)
 async def decide(trip: Trip, decision: Decision, ctx: Context) -> None:
     """Decide whether the trip is booked, and for how much."""
     trip.budget = decision.budget

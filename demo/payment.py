@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, Field
 
-from flowlet import Context, Next, Workflow, end, receive, state
+from flowlet import Context, Limit, Next, Workflow, end, receive, state
 
 
 class Invoice(BaseModel):
@@ -34,9 +34,9 @@ async def await_payment(invoice: Invoice, message: Payment, ctx: Context) -> Nex
     return paid if invoice.paid >= invoice.amount else await_payment
 
 
-@state(next=["await_payment", "unpaid"])
+@state(next=["await_payment", "unpaid"], limit=Limit(20))
 async def remind(invoice: Invoice) -> Next:
-    """Remind the customer, three times."""
+    """Remind the customer, three times; the mail server takes 20 mails at once."""
     invoice.reminders += 1
     return await_payment if invoice.reminders <= 3 else unpaid
 

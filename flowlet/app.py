@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +22,8 @@ from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.shutdown import Shutdown
 from flowlet.store.opening import Store
-from flowlet.workflow.states import VarsModel, Workflow
+from flowlet.web.embedding.asgi import AsgiApplication
+from flowlet.workflow.workflow import VarsModel, Workflow
 
 if TYPE_CHECKING:
     from quart import Quart
@@ -34,7 +35,7 @@ BackgroundService = Callable[[Shutdown], Awaitable[None]]
 Factory = TypeVar("Factory", bound=Callable[..., Any])
 
 
-class Flowlet:
+class Flowlet(AsgiApplication):
     """Workflow modules that run together on one database.
 
         app = Flowlet(["shop.orders", "shop.returns"])
@@ -46,7 +47,8 @@ class Flowlet:
 
         app.run()
 
-    It is an ASGI application too: any ASGI server serves its API, and the server's lifespan runs the executor.
+    It is an ASGI application too: any ASGI server serves its API, and the server's lifespan runs the executor. Other
+    ASGI applications mount it, and enter its ``lifespan``.
 
     Args:
         modules: Import names or paths of workflow modules. They are loaded at the start: provide resources before.
@@ -60,12 +62,12 @@ class Flowlet:
     def __init__(
         self, modules: Sequence[str] = (), *, settings: Settings | None = None, registry: Registry | None = None
     ) -> None:
+        super().__init__()
         self._modules = tuple(modules)
         self._settings = settings
         self._dependencies = registry.provided if registry else Dependencies()
         self._registry = registry
         self._engine: Engine | None = None
-        self._web: Quart | None = None
         self.address: str | None = None
 
     def provide(self, factory: Factory) -> Factory:
@@ -136,8 +138,8 @@ class Flowlet:
             group: Instead of the workflow's executor group.
             priority: 0 to 9, instead of the workflow's.
             when: When it runs first, as a moment or a length of time from now; None, or a past one, means at once.
-            connection: An open ``databases`` connection to the same database: the instance is then part of the
-                transaction that the caller has begun on it, and exists when that commits.
+            connection: A connection to the same database, of SQLAlchemy, asyncpg, psycopg, ``databases`` and others:
+                the instance is part of the transaction that the caller has begun on it, and exists when that commits.
 
         Raises:
             RuntimeError: If the application is not running.
@@ -145,6 +147,7 @@ class Flowlet:
             VariablesError: If a value does not fit; if ``when`` is given and it begins by waiting for a person.
             DurationError: If ``when`` is a text that is not a length of time.
             StoreUnavailableError: If the database is away.
+            StoreError: If ``connection`` cannot be shared, or has no transaction.
         """
         return await self.operations.create(
             workflow if isinstance(workflow, str) else workflow.name,
@@ -239,70 +242,56 @@ class Flowlet:
             created = await engine.operations.create(
                 name, vars=vars, key=key, external_id=external_id, group=group, priority=priority, when=when
             )
-            return await wait(created.id, wanted, since=0)
+            return (await wait(created.id, wanted, since=0)).instance
 
     @property
     def _running_engine(self) -> Engine:
         if self._engine is None:
-            raise RuntimeError("the application is not running: use 'async with app.running():' or app.run()")
+            raise RuntimeError(
+                "the application is not running: use 'async with app.running():', its lifespan or app.run()"
+            )
         self._engine.store.check_event_loop()
         return self._engine
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Store]:
+    async def running(self, *, executor: bool = True) -> AsyncIterator[Store]:
         """Open the database and run the executor for the length of the block; drain it at the end.
 
         A cancelled block stops it at once. Either way nothing of the application runs afterwards: see ``Executor.run``.
+
+        Args:
+            executor: Whether to run workflows; without, the process only creates them, for executors elsewhere.
 
         Raises:
             DefinitionError: If a module has faults.
             SettingsError: If a setting cannot be used.
             StoreUnavailableError: If the database cannot be reached.
         """
-        async with self._open_engine() as engine, self._run_executor(engine):
+        async with self._open_engine(has_executor=executor) as engine, self._use_engine(engine):
             yield engine.store
 
     def _open_engine(self, **options: Any) -> AbstractAsyncContextManager[Engine]:
         return runtime.open_configured_engine(self.settings, self.registry, **options)
 
     @asynccontextmanager
-    async def _run_executor(self, engine: Engine) -> AsyncIterator[None]:
-        """Run the engine's executor, and let others use the engine, for the length of the block."""
-        assert engine.executor is not None  # noqa: S101 - the engine was opened with one
+    async def _use_engine(self, engine: Engine) -> AsyncIterator[None]:
+        """Run the engine's executor, if it has one, and let others use the engine, for the length of the block."""
         self._engine = engine
         try:
-            async with run_executor(engine.executor):
+            async with run_executor(engine.executor) if engine.executor else nullcontext():
                 yield
         finally:
             self._engine = None
 
-    async def __call__(self, scope: Any, receive: runtime.Receive, send: runtime.Send) -> None:
-        """Answer a request, or run for the length of the server's lifespan, as ASGI says.
-
-        Raises:
-            RuntimeError: If the server has not begun a lifespan.
-        """
-        if scope["type"] == "lifespan":
-            await runtime.run_lifespan(self._run_web(), receive, send)
-            return
-        if self._web is None:
-            raise RuntimeError("the application is not running: use an ASGI server that supports lifespan")
-        await self._web(scope, receive, send)
-
     @asynccontextmanager
-    async def _run_web(self) -> AsyncIterator[None]:
-        """Run, and answer requests, for the length of the block."""
+    async def _run_web(self, *, has_executor: bool) -> AsyncIterator[Quart]:
         metrics = runtime.create_metrics()
         async with (
-            self._open_engine(observer=metrics) as engine,
-            self._run_executor(engine),
+            self._open_engine(observer=metrics, has_executor=has_executor) as engine,
+            self._use_engine(engine),
             runtime.open_web_app(engine, self.settings, metrics) as web,
         ):
-            self._web = web
-            try:
-                yield
-            finally:
-                self._web = None
+            yield web
 
     async def serve(
         self, *, web: bool = True, executor: bool = True, background_services: Sequence[BackgroundService] = ()

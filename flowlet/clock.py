@@ -25,6 +25,7 @@ __all__ = [
     "is_calendar_time",
     "limit_time",
     "parse_duration",
+    "parse_time",
     "set_call_deadline",
     "shorten_to_deadline",
     "to_datetime",
@@ -55,6 +56,16 @@ def to_datetime(value: int) -> datetime:
     It never fails: a stored time that no calendar has would keep every page and list from showing its row.
     """
     return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=limit_time(value))
+
+
+def parse_time(text: str) -> datetime:
+    """Return the time of an ISO 8601 text, as a person enters it: in UTC, unless it names another offset.
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    given = datetime.fromisoformat(text)
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
 
 
 def is_calendar_time(value: int) -> bool:
@@ -153,13 +164,21 @@ class StoreClock:
 
 
 class VirtualClock:
-    """A clock that changes only when it is advanced: time in tests."""
+    """A clock that changes only when it is advanced: time in tests.
+
+    Args:
+        start: The time at which it begins.
+    """
 
     def __init__(self, start: datetime = datetime(2030, 1, 1, tzinfo=UTC)) -> None:
         self._now = to_microseconds(start)
 
     def synchronize(self, now: int) -> None:
-        """Ignore the store's clock: tests use virtual time only."""
+        """Ignore the store's clock: tests use virtual time only.
+
+        Args:
+            now: The store's time, in microseconds since 1970 UTC.
+        """
 
     def now(self) -> int:
         """Return the virtual time, in microseconds since 1970 UTC."""
@@ -172,20 +191,31 @@ class VirtualClock:
     def advance(self, microseconds: int) -> None:
         """Advance the time.
 
+        Args:
+            microseconds: By how much.
+
         Raises:
-            ValueError: If the amount is negative.
+            ValueError: If it is negative.
         """
         if microseconds < 0:
             raise ValueError(f"time can only be advanced, not moved by {microseconds} microseconds")
         self._now += microseconds
 
     async def sleep(self, seconds: float) -> None:
-        """Advance the time instead of waiting; a negative number is no wait, as for asyncio."""
+        """Advance the time instead of waiting; a negative number is no wait, as for asyncio.
+
+        Args:
+            seconds: For how long the caller would wait.
+        """
         self.block(seconds)
         await asyncio.sleep(0)
 
     def block(self, seconds: float) -> None:
-        """Advance the time instead of waiting, as ``sleep`` does."""
+        """Advance the time instead of waiting, as ``sleep`` does.
+
+        Args:
+            seconds: For how long the caller would wait.
+        """
         self.advance(max(0, round(seconds * MICROSECONDS_PER_SECOND)))
 
 

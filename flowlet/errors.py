@@ -15,7 +15,8 @@ FlowletError
 │   ├── UnknownMessageError    the workflow receives no message of this name
 │   ├── UnknownUserError       no user has this name
 │   ├── UnknownKeyError        no API key has this id
-│   └── UnknownScheduleError   no schedule has this name
+│   ├── UnknownScheduleError   no schedule has this name
+│   └── UnknownLimitError      the state, or the workflow, has no limits
 ├── RefusedError             the operation is not permitted now; lists what is
 │   └── StaleError             the row has another version than the caller expected
 ├── StoreError
@@ -68,6 +69,7 @@ __all__ = [
     "TooLargeError",
     "UnknownInstanceError",
     "UnknownKeyError",
+    "UnknownLimitError",
     "UnknownMessageError",
     "UnknownScheduleError",
     "UnknownStateError",
@@ -180,6 +182,10 @@ class UnknownKeyError(NotFoundError):
 
 class UnknownScheduleError(NotFoundError):
     """No schedule has this name."""
+
+
+class UnknownLimitError(NotFoundError):
+    """The state, or the workflow as a whole, has no limits."""
 
 
 class RefusedError(FlowletError):

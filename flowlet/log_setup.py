@@ -14,7 +14,6 @@ import threading
 from contextvars import Context, ContextVar
 from io import StringIO
 from typing import Any, Literal, TextIO
-from weakref import WeakSet
 
 import structlog
 from structlog.contextvars import bind_contextvars
@@ -137,13 +136,13 @@ def bind_attempt(state: str, attempt: int) -> None:
 class OutageLog:
     """One line for the beginning of an outage and one for its end, however many activities it interrupts.
 
-    Activities are objects that can be hashed and weakly referenced: one that is dropped no longer counts. May be used
-    by several threads.
+    Activities are objects that can be hashed; the end of the outage waits for each that was interrupted, until it
+    succeeds or is given up. May be used by several threads.
     """
 
     def __init__(self) -> None:
-        self._interrupted: WeakSet[Any] = WeakSet()
-        self._rare: WeakSet[Any] = WeakSet()
+        self._interrupted: set[object] = set()
+        self._rare: set[object] = set()
         self._lock = threading.Lock()
         self._failure_count = 0
         self._is_away = False
@@ -171,6 +170,19 @@ class OutageLog:
             if self._interrupted:
                 return
             self._end_outage()
+
+    def record_given_up(self, activity: object) -> None:
+        """Note that an activity does not go on, as a commit whose lease was lost: no outage waits for it any more."""
+        with self._lock:
+            self._interrupted.discard(activity)
+            self._rare.discard(activity)
+
+    def record_contact(self) -> None:
+        """Note that the store has just answered: an outage ends here if all that it has interrupted was given up."""
+        if self._is_away:
+            with self._lock:
+                if self._is_away and not (self._interrupted or self._rare):
+                    self._end_outage()
 
     def record_restart(self) -> None:
         """Note that an executor has begun anew, and log the end of an outage that has ended the last one.

@@ -1,4 +1,4 @@
-"""How an application is hosted: its event loop, the end of its executor, its web application, and an ASGI lifespan.
+"""How an application is hosted: its event loop, the end of its executor, and its web application.
 
 The web modules are imported on first use: a process that only runs an executor is smaller without them.
 """
@@ -54,8 +54,6 @@ if TYPE_CHECKING:
     from flowlet.web.metrics import Metrics
 
 __all__ = [
-    "Receive",
-    "Send",
     "create_metrics",
     "exit_despite_running_threads",
     "format_listener_address",
@@ -64,7 +62,6 @@ __all__ = [
     "open_web_app",
     "raise_open_file_limit",
     "run_application",
-    "run_lifespan",
     "run_loop",
     "run_to_completion",
     "run_until_shutdown",
@@ -75,8 +72,6 @@ __all__ = [
 MAX_OPEN_FILES = 65_536
 """How many open files a serving process asks for."""
 
-Receive = Callable[[], Awaitable[Any]]
-Send = Callable[[Any], Awaitable[None]]
 logger = logging.getLogger(__name__)
 
 
@@ -181,24 +176,6 @@ async def run_until_shutdown(executor: Executor, shutdown: Shutdown) -> None:
         await stopping.close()
 
 
-async def run_lifespan(application: AbstractAsyncContextManager[None], receive: Receive, send: Send) -> None:
-    """Enter a block at the server's startup, and leave it at its shutdown.
-
-    An error on entry is logged, and reported to the server.
-    """
-    await receive()
-    async with AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(application)
-        except Exception as error:
-            logger.exception("the application cannot start")
-            await send({"type": "lifespan.startup.failed", "message": str(error)})
-            return
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-    await send({"type": "lifespan.shutdown.complete"})
-
-
 def create_metrics() -> Metrics:
     """Return empty metrics."""
     from flowlet.web.metrics import Metrics
@@ -263,7 +240,13 @@ async def serve_web_app(app: Quart, listener: socket, shutdown: Shutdown, settin
     """Serve an open web application until the shutdown is requested, and its requests for the grace period."""
     from flowlet.web.server import serve_web
 
-    await serve_web(app, listener, stop=shutdown, grace_seconds=settings.grace.total_seconds())
+    await serve_web(
+        app,
+        listener,
+        stop=shutdown,
+        grace_seconds=settings.grace.total_seconds(),
+        stop_delay_seconds=settings.stop_delay.total_seconds(),
+    )
 
 
 def open_configured_engine(

@@ -27,7 +27,7 @@ from flowlet.clock import format_duration, parse_duration
 from flowlet.database_url import mask_password, normalize_url
 from flowlet.errors import SettingsError, UserError
 from flowlet.instance.keep_period import ALWAYS, OFF, normalize_keep_period, parse_keep_period
-from flowlet.text import MAX_NAME_LENGTH, check_schema_name, find_nearest_name
+from flowlet.text import MAX_NAME_LENGTH, check_schema_name, find_nearest_name, normalize_host_pattern
 
 __all__ = ["ExecutorSettings", "Setting", "Settings", "find_unknown_variables"]
 
@@ -35,7 +35,7 @@ _PREFIX = "FLOWLET_"
 _SERVICE_VARIABLE = re.compile(
     r"FLOWLET_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
 )
-_SECRET_FIELDS = frozenset({"admin_password"})
+_SECRET_FIELDS = frozenset({"admin_password", "key"})
 
 
 def _validate_http_url(url: str) -> str:
@@ -55,12 +55,8 @@ def _split_names(value: Any) -> Any:
     return tuple(name for name in re.split(r"[,\s]+", value) if name) if isinstance(value, str) else value
 
 
-def _to_upper(value: Any) -> Any:
-    return value.strip().upper() if isinstance(value, str) else value
-
-
-def _to_lower(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
+def _change_case(value: Any, change: Callable[[str], str]) -> Any:
+    return change(value.strip()) if isinstance(value, str) else value
 
 
 def _make_duration_validator(minimum: str, maximum: str) -> Callable[[Any], timedelta]:
@@ -87,6 +83,11 @@ def _build_default_name() -> str:
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, strip_whitespace=True)]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_split_names)]
+Host = Annotated[Name, AfterValidator(normalize_host_pattern)]
+SessionIdle = Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "30 days"))]
+SessionLifetime = Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "365 days"))]
+_UPPER, _LOWER = (BeforeValidator(partial(_change_case, change=change)) for change in (str.upper, str.lower))
+Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_split_names)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,7 @@ class ExecutorSettings:
         start_timeout: How long it waits at its start for a database that is away.
         keep: How long ended instances of workflows are kept that say nothing else; ``ALWAYS`` for always.
         keep_external_ids: How long the external ids of deleted instances are kept; ``OFF`` for not at all.
+        keep_audit: How long rows of the audit are kept; ``ALWAYS`` for always.
     """
 
     groups: tuple[str, ...] = ("default",)
@@ -122,6 +124,7 @@ class ExecutorSettings:
     start_timeout: timedelta = timedelta(minutes=1)
     keep: timedelta = ALWAYS
     keep_external_ids: timedelta = OFF
+    keep_audit: timedelta = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +161,8 @@ class Settings(_SchemaSettings):
     help on the settings page of the console.
 
     Raises:
-        SettingsError: If a value cannot be used. The message names every such value and what is expected instead. Also
-            if a variable of the environment is not a setting, but has nearly the name of one.
+        SettingsError: If a value cannot be used, or a variable of the environment has nearly the name of a setting. The
+            message names every one, and what is expected instead.
     """
 
     model_config = SettingsConfigDict(
@@ -168,6 +171,10 @@ class Settings(_SchemaSettings):
 
     database_url: Annotated[str, BeforeValidator(normalize_url)] = Field("sqlite:///flowlet.db", repr=False)
     """The database; --database takes precedence."""
+    url: Annotated[str, BeforeValidator(_validate_http_url)] | None = None
+    """A server, on which commands operate instead of the database; --url and --database take precedence."""
+    key: SecretStr | None = Field(None, max_length=1_000)
+    """The API key for that server; --api-key takes precedence."""
     migrate: bool = True
     """Whether commands that start something create and upgrade the tables; false leaves it to flowlet db upgrade."""
     modules: Names = ()
@@ -180,6 +187,8 @@ class Settings(_SchemaSettings):
     """How long an executor keeps an instance without a heartbeat; it sends three heartbeats in that time."""
     grace: Annotated[timedelta, BeforeValidator(_make_duration_validator("0s", "1h"))] = timedelta(seconds=30)
     """How long activations may run after an executor is stopped."""
+    stop_delay: Annotated[timedelta, BeforeValidator(_make_duration_validator("0s", "1h"))] = timedelta()
+    """How long the API goes on after SIGTERM with 503 at /readyz, so that balancers send no more before it stops."""
     start_timeout: Annotated[timedelta, BeforeValidator(_make_duration_validator("0s", "1h"))] = timedelta(minutes=1)
     """How long a process that serves waits at its start for a database that is away."""
     crash_limit: int = Field(5, ge=3, le=1_000)
@@ -194,6 +203,8 @@ class Settings(_SchemaSettings):
     """How long ended workflows are kept that have no keep= of their own, such as 90 days; always deletes none."""
     keep_external_ids: Annotated[str, BeforeValidator(partial(normalize_keep_period, may_be_off=True))] = "off"
     """How long the external ids of deleted workflows stay taken: off, a duration such as 1 year, or always."""
+    keep_audit: Annotated[str, BeforeValidator(normalize_keep_period)] = "always"
+    """How long the audit is kept, such as 1 year; always deletes nothing of it."""
     executor_name: Name = Field(default_factory=_build_default_name)
     """The executor's name, from which its id is derived."""
     host: Annotated[Name, BeforeValidator(_normalize_host)] = "127.0.0.1"
@@ -206,19 +217,17 @@ class Settings(_SchemaSettings):
     """How long a request may take before the answer is an error; waits, event streams and downloads may take longer."""
     admin_password: Annotated[SecretStr | None, BeforeValidator(_validate_password)] = None
     """The password of the user admin, who is created if there are no users."""
-    session_idle: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "30 days"))] = timedelta(
-        hours=12
-    )
+    session_idle: SessionIdle = timedelta(hours=12)
     """How long a session of the console may be unused before it ends."""
-    session_lifetime: Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "365 days"))] = (
-        timedelta(days=7)
-    )
+    session_lifetime: SessionLifetime = timedelta(days=7)
     """How long a session lasts at most."""
     proxies: int = Field(0, ge=0, le=10)
     """How many trusted proxies append to X-Forwarded-For: the login limits count the client's address."""
-    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_to_upper)] = "INFO"
+    hosts: Hosts = ()
+    """The only hosts that requests may name beside this machine's loopback names; *.example.org is all below it."""
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _UPPER] = "INFO"
     """The lowest log level that is written."""
-    log_format: Annotated[Literal["console", "json"], BeforeValidator(_to_lower)] = "console"
+    log_format: Annotated[Literal["console", "json"], _LOWER] = "console"
     """The log format: console for people, json for one JSON object per line."""
     demo_ip_url: Annotated[str, BeforeValidator(_validate_http_url)] = "https://ifconfig.io/ip"
     """The service that the demo's GetIpWorkflow asks for the public address."""
@@ -271,6 +280,7 @@ class Settings(_SchemaSettings):
             start_timeout=self.start_timeout,
             keep=parse_keep_period(self.keep),
             keep_external_ids=parse_keep_period(self.keep_external_ids, may_be_off=True),
+            keep_audit=parse_keep_period(self.keep_audit),
         )
 
 
@@ -284,25 +294,20 @@ class _EnvironmentSource(EnvSettingsSource):
 
 
 def find_unknown_variables() -> list[str]:
-    """Return the variables that begin with FLOWLET_ and are no setting, sorted.
+    """Return the variables that begin with FLOWLET_ and are no setting, and GopherFlow's (GFLOW_...), sorted.
 
     Those of Kubernetes' services and of Flowlet's own tests (FLOWLET_TEST_...) are left out.
     """
     known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
-    return sorted(
-        name
-        for name, value in os.environ.items()
-        if name.upper().startswith(_PREFIX)
-        and name.upper() not in known
-        and not name.upper().startswith(f"{_PREFIX}TEST_")
-        and not _is_of_service(name.upper(), value)
-    )
+    given = {name: name.upper() for name, value in os.environ.items() if not _is_of_service(name.upper(), value)}
+    unknown = [name for name, upper in given.items() if upper.startswith((_PREFIX, "GFLOW_")) and upper not in known]
+    return sorted(name for name in unknown if not given[name].startswith(f"{_PREFIX}TEST_"))
 
 
 def _find_misspelt_variables() -> list[str]:
     names = [name.upper() for name in Settings.model_fields]
     found = []
-    for variable in find_unknown_variables():
+    for variable in (name for name in find_unknown_variables() if name.upper().startswith(_PREFIX)):
         near = find_nearest_name(variable.upper().removeprefix(_PREFIX), names, cutoff=0.75)
         if near:
             found.append(f"{variable} is no setting. Did you mean {_PREFIX}{near}? Rename it, or remove it.")

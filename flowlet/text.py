@@ -1,4 +1,4 @@
-"""Texts, names and numbers that every database can store: their bounds, their checks, and the nearest known name."""
+"""Texts, names and numbers that every database can store: their bounds and checks, and sentences that help."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 __all__ = [
     "MAX_DETAIL_LENGTH",
@@ -17,6 +18,7 @@ __all__ = [
     "check_schema_name",
     "clean_text",
     "clean_traceback",
+    "describe_missing_extra",
     "escape_control_characters",
     "find_nearest_name",
     "find_text_fault",
@@ -24,6 +26,7 @@ __all__ = [
     "has_control_characters",
     "is_one_line",
     "mask_secrets",
+    "normalize_host_pattern",
     "parse_number",
 ]
 
@@ -56,7 +59,10 @@ _SECRETS = tuple(
 )
 _MAX_SCHEMA_BYTES = 63
 _NOT_IN_SCHEMA_NAMES = frozenset("\"':%\\")
+_HOST_NAME = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?")
 _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+_PACKAGE_EXTRAS = {"asyncpg": "postgres", "aiomysql": "mysql", "pymysql": "mysql"}
+"""The extras of packages that the extra "server" does not install."""
 
 
 def clean_text(text: object, limit: int = MAX_TEXT_LENGTH) -> str:
@@ -184,9 +190,45 @@ def check_schema_name(name: str) -> str:
     return name
 
 
+def normalize_host_pattern(text: str) -> str:
+    """Return the name of a host, or a pattern of names such as ``*.example.org``, as browsers send it.
+
+    Raises:
+        ValueError: If it has a scheme, a port or a path, or is no name.
+    """
+    name = text.strip("[]") if text.count(":") != 1 else text
+    prefix = "*." if name.startswith("*.") else ""
+    try:
+        if name == "*" or (":" in name and ip_address(name)):
+            return name.lower()
+        encoded = name.removeprefix(prefix).removesuffix(".").encode("idna").decode("ascii").lower()
+    except ValueError:  # as also a UnicodeError is
+        encoded = ""
+    if not _HOST_NAME.fullmatch(encoded):
+        raise ValueError("expected host names without scheme and port, such as example.org or *.example.org")
+    return prefix + encoded
+
+
 def _replace_surrogates(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+def describe_missing_extra(error: ModuleNotFoundError, what: str) -> str | None:
+    """Return the sentence that names the extra which installs a missing package; None if the module is our own.
+
+    Args:
+        error: The failed import of a module of Flowlet.
+        what: What needs the package, as the beginning of the sentence.
+    """
+    package = (error.name or "flowlet").partition(".")[0]
+    if package == "flowlet":
+        return None
+    extra = _PACKAGE_EXTRAS.get(package, "server")
+    return (
+        f"{what} needs the package {package}, which is not installed. Install the extra {extra!r}: "
+        f"pip install 'flowlet-workflows[{extra}]'."
+    )

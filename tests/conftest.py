@@ -6,10 +6,13 @@ its own, with one migrated database that is emptied before each test.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import logging
 import os
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -28,7 +31,37 @@ hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" 
 hypothesis.settings.load_profile("flowlet")
 
 URL_FIXTURES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
+LONG_TIMEOUT_SECONDS = 240
 EMPTY_URL_FIXTURES = {name: f"empty_{fixture}" for name, fixture in URL_FIXTURES.items()}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the modules with the longest tests begin: at the end they would keep one worker busy, and the others idle.
+
+    Tests that only root may run are left out for others. They are not skipped: nothing is missing.
+    """
+    if os.geteuid() and (left_out := [item for item in items if item.get_closest_marker("needs_root")]):
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+    marks = ((item.path, item.get_closest_marker("timeout")) for item in items)
+    long = {path for path, mark in marks if mark and mark.args[0] >= LONG_TIMEOUT_SECONDS}
+    items.sort(key=lambda item: item.path not in long)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a skipped test fail under CI: what it needs is missing, and a green run would hide it."""
+    report = yield
+    if report.skipped and "CI" in os.environ and not hasattr(report, "wasxfail"):
+        report.outcome, report.longrepr = "failed", f"skipped, although CI is set: {report.longrepr}"
+    return report
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of every later search for garbage, of which pytest makes five at its end."""
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # extension modules report what is left of them
 
 
 @pytest.fixture(autouse=True)
@@ -38,6 +71,23 @@ def _restore_log_level() -> Iterator[None]:
     level = root.level
     yield
     root.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def _forget_written_modules(
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,  # it sets sys.path back later: the folders of packages follow it
+) -> Iterator[None]:
+    """Forget the modules that a test has written and imported: later tests write others of these names."""
+    known = set(sys.modules)
+    yield
+    folder = str(tmp_path_factory.getbasetemp())
+    for name in sys.modules.keys() - known:
+        module = sys.modules[name]
+        # A package without an __init__.py has folders, and no file.
+        places = [getattr(module, "__file__", None), *getattr(module, "__path__", [])]
+        if any(str(place).startswith(folder) for place in places):
+            del sys.modules[name]
 
 
 @pytest.fixture(params=URL_FIXTURES)

@@ -21,14 +21,11 @@ from pathlib import Path
 
 __all__ = ["ForkedProcess"]
 
-# The modules that a process needs before it serves, the drivers included. One that is missing is imported by each fork.
-PRELOADED_MODULES = ("flowlet.cli.serve", "flowlet.cli.doctor", "flowlet.web.app", "flowlet.web.server", "uvloop")
-DRIVERS = ("aiomysql", "aiosqlite", "asyncpg")
 KILL_WITH_PARENT = 1
 """The number of PR_SET_PDEATHSIG in Linux."""
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload([__name__, *PRELOADED_MODULES, *DRIVERS])
+_context.set_forkserver_preload([__name__, "tests.forked_imports"])
 # In the server, whose module this is after a fork: what a new interpreter finds behind its first entry.
 _base_path = tuple(sys.path[1:])
 
@@ -40,12 +37,16 @@ class ForkedProcess:
         arguments: ``-m`` and a module, or the path of a script; then the program's own arguments.
         env: Its environment.
         cwd: Its working directory.
-        output: The descriptor that becomes its stdout and stderr; the caller closes its own.
+        output: The descriptor that becomes its stdout; the caller closes its own.
+        errors: The one that becomes its stderr; None for the same.
     """
 
-    def __init__(self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: int) -> None:
-        with Connection(os.dup(output)) as copy:
-            self._process = _context.Process(target=_run_program, args=(tuple(arguments), dict(env), str(cwd), copy))
+    def __init__(
+        self, arguments: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: int, errors: int | None = None
+    ) -> None:
+        with Connection(os.dup(output)) as out, Connection(os.dup(output if errors is None else errors)) as err:
+            given = (tuple(arguments), dict(env), str(cwd), out, err)
+            self._process = _context.Process(target=_run_program, args=given)
             self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
@@ -74,10 +75,12 @@ class ForkedProcess:
         self.send_signal(signal.SIGKILL)
 
 
-def _run_program(arguments: Sequence[str], env: Mapping[str, str], cwd: str, output: Connection) -> None:
+def _run_program(
+    arguments: Sequence[str], env: Mapping[str, str], cwd: str, output: Connection, errors: Connection
+) -> None:
     """Become the program. Runs in the new process, which ends when this returns."""
     ctypes.CDLL(None).prctl(KILL_WITH_PARENT, signal.SIGKILL)
-    _replace_descriptors(output)
+    _replace_descriptors(output, errors, is_buffered="PYTHONUNBUFFERED" not in env)
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
@@ -99,12 +102,14 @@ def _run_program(arguments: Sequence[str], env: Mapping[str, str], cwd: str, out
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def _replace_descriptors(output: Connection) -> None:
+def _replace_descriptors(output: Connection, errors: Connection, *, is_buffered: bool) -> None:
     """Keep nothing open of the process that was forked: the server ends when its users have closed their pipes."""
     os.dup2(sys.stdin.fileno(), 0)  # multiprocessing reads nothing there
     sys.stdin.close()
-    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", closefd=False)  # buffered, as a pipe is
     os.dup2(output.fileno(), 1)
-    os.dup2(output.fileno(), 2)
+    os.dup2(errors.fileno(), 2)
     output.close()
+    errors.close()
+    # A pipe is written to in blocks, a terminal in lines.
+    sys.stdin, sys.stdout = os.fdopen(0, closefd=False), os.fdopen(1, "w", -1 if is_buffered else 1, closefd=False)
     os.closerange(3, resource.getrlimit(resource.RLIMIT_NOFILE)[0])

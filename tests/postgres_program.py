@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 from typing import Any, TypeVar
 
 import asyncpg
@@ -120,7 +121,7 @@ class PostgresProgram:
             return True
 
         try:
-            return self._connect(url, work)
+            return _KEPT_CONNECTIONS.run(url, work)
         except asyncpg.PostgresError:  # the database is gone, or its tables are
             return False
 
@@ -128,9 +129,7 @@ class PostgresProgram:
         """Do something on a connection of its own, which finds the tables in either schema."""
 
         async def run() -> T:
-            connection = await asyncpg.connect(
-                url, command_timeout=STATEMENT_SECONDS, server_settings={"search_path": f'"{SCHEMA}", public'}
-            )
+            connection = await _open_connection(url)
             try:
                 return await work(connection)
             finally:
@@ -143,7 +142,43 @@ class PostgresProgram:
         return find_executable(name, *reversed(folders))
 
 
+class _KeptConnections:
+    """A connection to each database, which stays open from test to test, on an event loop in a thread of its own.
+
+    A new connection's first look at the catalog took ten times as long as all that is done before a test: 40 ms of
+    processor time instead of 4.
+    """
+
+    def __init__(self) -> None:
+        self._connections: dict[str, Any] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, url: str, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        """Do something on the connection to this database."""
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
+            Thread(target=self._loop.run_forever, name="kept connections", daemon=True).start()
+        return asyncio.run_coroutine_threadsafe(self._run(url, work), self._loop).result()
+
+    async def _run(self, url: str, work: Callable[[Any], Coroutine[Any, Any, T]]) -> T:
+        connection = self._connections.get(url)
+        if connection is not None and not connection.is_closed():
+            try:
+                return await work(connection)
+            except (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError):
+                connection.terminate()  # a test has ended it, or the server
+        connection = self._connections[url] = await _open_connection(url)
+        return await work(connection)
+
+
 POSTGRES: DatabaseProgram = PostgresProgram()
+_KEPT_CONNECTIONS = _KeptConnections()
+
+
+async def _open_connection(url: str) -> Any:
+    return await asyncpg.connect(
+        url, command_timeout=STATEMENT_SECONDS, server_settings={"search_path": f'"{SCHEMA}", public'}
+    )
 
 
 def _run_in_thread(function: Callable[[], Coroutine[Any, Any, T]]) -> T:

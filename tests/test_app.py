@@ -24,7 +24,8 @@ from flowlet.errors import (
 )
 from flowlet.settings import Settings
 from flowlet.workflow.context import Context
-from flowlet.workflow.states import Next, Workflow, end, manual, state
+from flowlet.workflow.states import Next, end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.executor_harness import wait_for
 

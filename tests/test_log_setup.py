@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 from collections.abc import Iterator
@@ -278,26 +277,51 @@ def test_an_outage_that_only_a_rare_activity_notices_ends_with_it(caplog: pytest
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
-def test_an_activity_that_is_dropped_does_not_keep_an_outage_open(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_activity_that_is_given_up_does_not_keep_an_outage_open(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     outage, cancelled, claiming = OutageLog(), Activity(), Activity()
     outage.record_failure(cancelled, OSError("away"))
     outage.record_failure(claiming, OSError("away"))
 
-    del cancelled
-    gc.collect()
+    outage.record_given_up(cancelled)
     outage.record_success(claiming)
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
 
 
+def test_an_outage_whose_last_activity_was_given_up_ends_with_the_next_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    outage, cancelled, claiming = OutageLog(), Activity(), Activity()
+    outage.record_failure(cancelled, OSError("away"))
+    outage.record_failure(claiming, OSError("away"))
+    outage.record_success(claiming)
+    outage.record_contact()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+    outage.record_given_up(cancelled)
+    outage.record_contact()
+    outage.record_contact()
+
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+def test_an_outage_that_only_a_rare_activity_notices_is_not_ended_by_others(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    outage, maintenance = OutageLog(), Activity()
+
+    outage.record_failure(maintenance, OSError("no right"), is_rare=True)
+    outage.record_contact()
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
 def test_an_outage_that_has_ended_an_executor_ends_with_the_start_of_the_next(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    outage, cancelled = OutageLog(), Activity()
-    outage.record_failure(cancelled, OSError("away"))
+    outage = OutageLog()
+    outage.record_failure(Activity(), OSError("away"))
 
-    del cancelled
-    gc.collect()
     outage.record_restart()
     outage.record_restart()
 

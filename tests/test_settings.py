@@ -219,9 +219,10 @@ def test_a_variable_that_is_nearly_a_setting_is_refused_with_its_name(
 def test_any_other_variable_is_found_and_permitted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLOWLET_WEATHER", "rain")
     monkeypatch.setenv("FLOWLET_LEASE", "1m")
+    monkeypatch.setenv("GFLOW_LOG_LEVEL", "debug")
 
     assert Settings().lease == timedelta(minutes=1)
-    assert find_unknown_variables() == ["FLOWLET_WEATHER"]
+    assert find_unknown_variables() == ["FLOWLET_WEATHER", "GFLOW_LOG_LEVEL"]
 
 
 def test_the_variables_of_kubernetes_services_and_of_the_tests_are_let_pass(monkeypatch: pytest.MonkeyPatch) -> None:

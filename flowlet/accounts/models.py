@@ -87,6 +87,7 @@ class ApiKey:
         role: Its highest role; it never has more permissions than its owner currently has.
         user_id: The owner's id.
         username: The owner's name.
+        may_act_on_behalf: Whether it may act on behalf of other persons.
         is_owner_disabled: Whether it is rejected because its owner is disabled.
         version: Raised when it is revoked; what ``expected_version`` is compared with.
         created: When it was created.
@@ -101,6 +102,7 @@ class ApiKey:
     role: Role
     user_id: int
     username: str
+    may_act_on_behalf: bool
     is_owner_disabled: bool
     version: int
     created: int

@@ -49,9 +49,18 @@ class Principal:
         role: What the principal may do now; an API key never has more permissions than its owner currently has.
         user_id: The user's id.
         key_id: The API key's id; None if the principal did not authenticate with one.
+        may_act_on_behalf: Whether the API key may act on behalf of other persons.
+        on_behalf_of: The person for whom the API key acts in this request; None for its owner.
     """
 
     username: str
     role: Role
     user_id: int
     key_id: str | None = None
+    may_act_on_behalf: bool = False
+    on_behalf_of: str | None = None
+
+    @property
+    def person(self) -> str:
+        """The person who acts: the one for whom the API key acts, or the user."""
+        return self.on_behalf_of or self.username

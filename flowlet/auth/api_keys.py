@@ -21,7 +21,7 @@ from flowlet.errors import StoreUnavailableError, UnknownKeyError, UserError
 from flowlet.store.api_keys import NewApiKey
 from flowlet.store.opening import Store
 
-__all__ = ["ApiKeys", "IssuedApiKey", "validate_lifetime"]
+__all__ = ["ApiKeys", "IssuedApiKey", "hash_key", "validate_lifetime"]
 
 _LOWER, _LETTERS = string.ascii_lowercase + string.digits, string.ascii_letters + string.digits
 _ID_LENGTH, _SECRET_LENGTH = 8, 43
@@ -78,6 +78,7 @@ class ApiKeys:
         role: Role,
         actor: str,
         lifetime: timedelta | None = None,
+        may_act_on_behalf: bool = False,
         expected_version: int | None = None,
     ) -> IssuedApiKey:
         """Create an API key for a user.
@@ -88,6 +89,7 @@ class ApiKeys:
             role: What the key may do; at most what its owner may.
             actor: Who creates the key.
             lifetime: How long until it expires, at most ten years; None for never.
+            may_act_on_behalf: Whether it may act on behalf of other persons; only admins may decide that.
             expected_version: What ``get_list_version(actor)`` returned to the caller; None for any. A form that is sent
                 twice creates one key.
 
@@ -105,7 +107,7 @@ class ApiKeys:
         for _ in range(_MAX_TRIES):
             id = "".join(secrets.choice(_LOWER) for _ in range(_ID_LENGTH))
             text = f"flk_{id}_{''.join(secrets.choice(_LETTERS) for _ in range(_SECRET_LENGTH))}"
-            new = NewApiKey(id, _hash_key(text), name, role, owner.id, until, actor, expected_version)
+            new = NewApiKey(id, hash_key(text), name, role, owner.id, until, actor, expected_version, may_act_on_behalf)
             if await self._store.api_keys.insert(new, now=now):
                 logger.info(
                     "%s created the API key %s (%s) of %s with the role %s", actor, id, name, owner.username, role
@@ -122,7 +124,7 @@ class ApiKeys:
         match = _KEY_PATTERN.fullmatch(text)
         if match is None:
             return None
-        digest = _hash_key(text)
+        digest = hash_key(text)
         known = self._cache.get(digest)
         now = self._store.clock.now()
         if known is None or now >= known.cached_until:
@@ -211,6 +213,7 @@ def validate_lifetime(lifetime: timedelta) -> timedelta:
     return lifetime
 
 
-def _hash_key(text: str) -> str:
+def hash_key(text: str) -> str:
+    """Return the hash of a key, which is what the table stores."""
     # A fast hash suffices: 256 random bits cannot be guessed.
     return sha256(text.encode()).hexdigest()

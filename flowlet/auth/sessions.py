@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from hashlib import sha256
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.accounts.models import Session
 from flowlet.accounts.roles import Principal
 from flowlet.clock import to_microseconds
@@ -93,8 +94,8 @@ class Sessions:
         return principal
 
     async def close_session(self, token: str) -> None:
-        """End the session with a token, if there is one."""
-        await self._store.sessions.close(hash_token(token))
+        """End the session with a token, if there is one, with a line in the audit."""
+        await self._store.sessions.close(hash_token(token), now=self._store.clock.now())
 
     async def close_session_by_id(self, id: int, *, username: str) -> bool:
         """End a user's session by its id; return False if the user has no such session.
@@ -102,16 +103,9 @@ class Sessions:
         Raises:
             UnknownUserError: If there is no such user.
         """
-        return await self._store.sessions.close_by_id(id, (await self._store.users.get(username)).id)
-
-    async def close_all_sessions(self, username: str, *, except_token: str | None = None) -> None:
-        """End all sessions of a user except the one with the token ``except_token``.
-
-        Raises:
-            UnknownUserError: If there is no such user.
-        """
-        kept = None if except_token is None else hash_token(except_token)
-        await self._store.sessions.close_all((await self._store.users.get(username)).id, kept_hash=kept)
+        user = await self._store.users.get(username)
+        entry = AuditEntry(user.username, AuditAction.USER_LOGGED_OUT, user.username, "one session")
+        return await self._store.sessions.close_by_id(id, user.id, entry, now=self._store.clock.now())
 
     async def list_sessions(self, username: str) -> Sequence[Session]:
         """Return the open sessions of a user, the newest first.

@@ -6,13 +6,15 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
+from typing import Any
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.accounts.models import User, normalize_name
 from flowlet.accounts.passwords import Argon2PasswordHashing, PasswordHashing, generate_password, normalize_password
 from flowlet.accounts.roles import Principal, Role
 from flowlet.auth.api_keys import ApiKeys
 from flowlet.auth.password_worker import PasswordWorker
+from flowlet.auth.refused_logins import RefusedLogins
 from flowlet.auth.sessions import Sessions, hash_token
 from flowlet.errors import LastAdminError
 from flowlet.store.opening import Store
@@ -21,11 +23,9 @@ from flowlet.store.users import Credentials, NewUser, UserChange
 
 __all__ = ["ADMIN_USERNAME", "PUBLIC_PASSWORD", "Users"]
 
-ADMIN_USERNAME = "admin"
-"""The username of the first admin."""
+ADMIN_USERNAME = "admin"  # of the first admin
 PUBLIC_PASSWORD = "admin"  # noqa: S105  # not a secret, and not treated as one
 """The admin's password in the demo, which only this machine can reach: it is public."""
-
 logger = logging.getLogger(__name__)
 
 
@@ -33,8 +33,8 @@ class Users:
     """Creates, changes and authenticates users, with their sessions and API keys.
 
     Once there has been an admin who can log in, there always is one. Usernames are unique and are found regardless of
-    case. Every method raises ``StoreUnavailableError`` if the database cannot be reached. ``expected_version`` is the
-    version that the caller has read; ``StaleError`` is raised, and nothing changed, if the user has another one.
+    case. Every method raises ``StoreUnavailableError`` if the database cannot be reached; and ``StaleError``, without a
+    change, if the user has another version than ``expected_version``.
 
     Args:
         store: The database.
@@ -45,6 +45,7 @@ class Users:
     Attributes:
         sessions: The sessions of users.
         keys: The API keys of users.
+        refused_logins: Records refused logins.
     """
 
     def __init__(
@@ -59,12 +60,13 @@ class Users:
         self._passwords = PasswordWorker(passwords or Argon2PasswordHashing())
         self.sessions = Sessions(store, idle_timeout=session_idle, lifetime=session_lifetime)
         self.keys = ApiKeys(store)
+        self.refused_logins = RefusedLogins(store)
 
     def close(self) -> None:
         """Let the threads that hash passwords end."""
         self._passwords.close()
 
-    async def create(self, username: str, password: str, role: Role, *, actor: str) -> User:
+    async def create(self, username: str, password: str, role: Role, *, actor: str, is_disabled: bool = False) -> User:
         """Create a user.
 
         Args:
@@ -72,14 +74,15 @@ class Users:
             password: 8 to 1,000 characters; only its hash is stored.
             role: What the user may do.
             actor: Who creates the user.
+            is_disabled: Whether the user is created disabled.
 
         Raises:
             UserError: If the username or the password cannot be used.
             UserExistsError: If the username is taken, in upper or lower case.
         """
-        username = normalize_name(username)
-        password_hash = await self._passwords.hash_password(normalize_password(password))
-        made = await self._store.users.insert(NewUser(username, role, password_hash, actor), now=self._now())
+        username, password = normalize_name(username), normalize_password(password)
+        new = NewUser(username, role, await self._passwords.hash_password(password), actor, is_disabled)
+        made = await self._store.users.insert(new, now=self._now())
         logger.info("%s created the user %s with the role %s", actor, username, role)
         return made
 
@@ -103,7 +106,7 @@ class Users:
         new = NewUser(ADMIN_USERNAME, Role.ADMIN, password_hash, created_by="flowlet")
         if await self._store.users.insert_first(new, now=self._now()) is None:
             return None
-        logger.info("created the user %s, because there were no users", ADMIN_USERNAME)
+        logger.info("created the first user, %s", ADMIN_USERNAME)
         return chosen
 
     async def get(self, username: str) -> User:
@@ -148,8 +151,8 @@ class Users:
         kept = None if except_token is None else hash_token(except_token)
 
         def decide(user: User, _: int) -> UserChange:
-            signed = self._stamp_modification(user, actor)
-            return UserChange(signed, password_hash=password_hash, ends_sessions=True, kept_session_hash=kept)
+            change = self._build_change(user, actor, "new password", password_hash=password_hash, ends_sessions=True)
+            return replace(change, kept_session_hash=kept)
 
         changed = await self._change_user(username, decide, expected_version)
         logger.info("%s changed the password of %s", actor, changed.username)
@@ -168,6 +171,7 @@ class Users:
         """
         normalize_password(password)
         if await self._verify_credentials(username, current) is None:
+            await self.refused_logins.record(username, "wrong current password, for a new one")
             return None
         return await self.set_password(username, password, actor=username, except_token=except_token)
 
@@ -195,7 +199,6 @@ class Users:
             return None
         chosen = normalize_password(generate_password() if password is None else password)
         password_hash = await self._passwords.hash_password(chosen)
-
         if not await self._store.users.replace_password(found, password_hash, modified_by="flowlet", now=self._now()):
             return None  # another process was faster
         logger.warning("the password of %s was the demo's and has been replaced", ADMIN_USERNAME)
@@ -212,7 +215,7 @@ class Users:
         def decide(user: User, other_admins: int) -> UserChange:
             if role is not Role.ADMIN:
                 _require_other_admin(user, other_admins)
-            return UserChange(self._stamp_modification(replace(user, role=role), actor))
+            return self._build_change(replace(user, role=role), actor, f"role {user.role} → {role}")
 
         changed = await self._change_user(username, decide, expected_version)
         logger.info("%s gave %s the role %s", actor, changed.username, role)
@@ -228,7 +231,7 @@ class Users:
 
         def decide(user: User, other_admins: int) -> UserChange:
             _require_other_admin(user, other_admins)
-            return UserChange(self._stamp_modification(replace(user, is_disabled=True), actor), ends_sessions=True)
+            return self._build_change(replace(user, is_disabled=True), actor, "disabled", ends_sessions=True)
 
         changed = await self._change_user(username, decide, expected_version)
         logger.info("%s disabled %s", actor, changed.username)
@@ -240,11 +243,11 @@ class Users:
         Raises:
             UnknownUserError: If there is no such user.
         """
-        changed = await self._change_user(
-            username,
-            lambda user, _: UserChange(self._stamp_modification(replace(user, is_disabled=False), actor)),
-            expected_version,
-        )
+
+        def decide(user: User, _: int) -> UserChange:
+            return self._build_change(replace(user, is_disabled=False), actor, "enabled")
+
+        changed = await self._change_user(username, decide, expected_version)
         logger.info("%s enabled %s", actor, changed.username)
         return changed
 
@@ -260,12 +263,12 @@ class Users:
             _check_user_version(user, expected_version)
             _require_other_admin(user, other_admins)
 
-        deleted = await self._store.users.delete(username, check)
+        deleted = await self._store.users.delete(username, check, deleted_by=actor, now=self._now())
         self.keys.clear_cache()
         logger.info("%s deleted %s", actor, deleted.username)
 
     async def end_sessions(
-        self, username: str, *, except_token: str | None = None, expected_version: int | None = None
+        self, username: str, *, actor: str, except_token: str | None = None, expected_version: int | None = None
     ) -> User:
         """End all sessions of a user except the one with the token ``except_token``. The version stays the same.
 
@@ -273,14 +276,17 @@ class Users:
             UnknownUserError: If there is no such user.
         """
         kept = None if except_token is None else hash_token(except_token)
-        change = partial(UserChange, ends_sessions=True, kept_session_hash=kept)
-        return await self._change_user(username, lambda user, _: change(user), expected_version)
+
+        def decide(user: User, _: int) -> UserChange:
+            audit = AuditEntry(actor, AuditAction.USER_LOGGED_OUT, user.username)
+            return UserChange(user, ends_sessions=True, kept_session_hash=kept, audit=audit)
+
+        return await self._change_user(username, decide, expected_version)
 
     async def authenticate(self, username: str, password: str) -> Principal | None:
         """Return the user as a principal if the password is correct and the user is enabled; otherwise None.
 
-        It verifies one hash in every case, so that its duration does not reveal which usernames exist. Ask
-        ``LoginLimiter`` first.
+        It verifies one hash in every case: its duration reveals no usernames. Ask ``LoginLimiter`` first.
         """
         found = await self._verify_credentials(username, password)
         return None if found is None else found.user.build_principal()
@@ -292,18 +298,11 @@ class Users:
         """
         found = await self._verify_credentials(username, password)
         if found is None:
+            await self.refused_logins.record(username, "wrong username or password")
             return None
         principal = found.user.build_principal()
         token = await self.sessions.open_session(principal, user_agent=user_agent, password_hash=found.password_hash)
         return None if token is None else (token, principal)
-
-    async def authenticate_session(self, token: str) -> Principal | None:
-        """Return the user of a session, as ``Sessions.authenticate_session``."""
-        return await self.sessions.authenticate_session(token)
-
-    async def authenticate_key(self, text: str) -> Principal | None:
-        """Return the user of an API key, as ``ApiKeys.authenticate_key``."""
-        return await self.keys.authenticate_key(text)
 
     async def _verify_credentials(self, username: str, password: str) -> Credentials | None:
         found = await self._store.users.find_credentials(username)
@@ -328,12 +327,13 @@ class Users:
             _check_user_version(user, expected_version)
             return decide(user, other_admins)
 
-        changed = await self._store.users.change_user(username, check_and_decide)
+        changed = await self._store.users.change_user(username, check_and_decide, now=self._now())
         self.keys.clear_cache()
         return changed
 
-    def _stamp_modification(self, user: User, actor: str) -> User:
-        return replace(user, version=user.version + 1, modified=self._now(), modified_by=actor)
+    def _build_change(self, user: User, actor: str, detail: str, **options: Any) -> UserChange:
+        changed = replace(user, version=user.version + 1, modified=self._now(), modified_by=actor)
+        return UserChange(changed, audit=AuditEntry(actor, AuditAction.USER_CHANGED, user.username, detail), **options)
 
     def _now(self) -> int:
         return self._store.clock.now()

@@ -18,7 +18,20 @@ from pathlib import Path
 
 import click
 
-__all__ = ["DATABASE_URL", "DATA_FOLDER", "USER", "change_owner", "choose_default_command", "drop_root", "exec_command"]
+from flowlet.cli.first_process import hold_sigterm
+from flowlet.database_url import get_sqlite_path, normalize_database_url
+from flowlet.errors import SettingsError
+
+__all__ = [
+    "DATABASE_URL",
+    "DATA_FOLDER",
+    "USER",
+    "change_owner",
+    "choose_default_command",
+    "drop_root",
+    "exec_command",
+    "find_folder_fault",
+]
 
 USER = "flowlet"
 """The user that runs the command if the container is started as root."""
@@ -26,6 +39,8 @@ DATA_FOLDER = Path("/data")
 """The folder of SQLite databases in the image, meant to be a volume."""
 DATABASE_URL = "sqlite:////data/flowlet.db"
 """The image's default FLOWLET_DATABASE_URL."""
+PRIVATE_UMASK = 0o077
+"""Databases and backups have variables and hashes of passwords: no other user reads what the container writes."""
 _DATABASE_FILES = ("*.db", "*.db-journal", "*.db-shm", "*.db-wal")
 _NOT_RUNNABLE, _NOT_FOUND = 126, 127
 """Exit codes, as of a shell."""
@@ -34,12 +49,43 @@ _NOT_RUNNABLE, _NOT_FOUND = 126, 127
 def choose_default_command(environment: Mapping[str, str]) -> list[str]:
     """Return the command that runs if none is given: ``serve`` for the configured modules, or the demo.
 
-    The demo has a database of its own, so it runs only if no other database is configured. If a database is configured
-    without modules, ``serve`` reports that they are missing.
+    The demo runs on the configured database, so that every other command in the container means the same one; it
+    prints an API key only on the image's own. On a database server, whose tables may be those of others, nothing starts
+    by itself: ``serve`` reports that the modules are missing.
     """
-    if environment.get("FLOWLET_MODULES") or environment.get("FLOWLET_DATABASE_URL", "") not in ("", DATABASE_URL):
+    url = environment.get("FLOWLET_DATABASE_URL") or DATABASE_URL
+    if environment.get("FLOWLET_MODULES") or not url.startswith("sqlite:"):
         return ["flowlet", "serve"]
-    return ["flowlet", "demo", "--host", environment.get("FLOWLET_HOST") or "0.0.0.0"]  # noqa: S104  # in a container
+    host = environment.get("FLOWLET_HOST") or "0.0.0.0"  # noqa: S104  # in a container
+    login = ["--login"] if url == DATABASE_URL else []
+    return ["flowlet", "demo", "--host", host, "--database", url, *login]
+
+
+def find_folder_fault(environment: Mapping[str, str]) -> str | None:
+    """Return why this process cannot keep its SQLite database in the folder of the settings, and the cure."""
+    try:
+        url = normalize_database_url(environment.get("FLOWLET_DATABASE_URL") or DATABASE_URL)
+    except SettingsError:
+        return None  # the command reports it
+    if not url.startswith("sqlite:"):
+        return None
+    path = get_sqlite_path(url)
+    folder = path.parent
+    if not os.path.lexists(folder):
+        return (
+            f'There is no folder {folder} in this container. Mount a volume there: docker run -v "$PWD/data:{folder}"'
+        )
+    user = os.geteuid()
+    for place, mode in ((folder, os.W_OK | os.X_OK), (path, os.W_OK)):
+        # Not by Path.exists, which raises where a folder above may not be searched.
+        if os.path.lexists(place) and not os.access(place, mode, effective_ids=True):
+            owner = place.stat()
+            return (
+                f"{place} is not writable by the user id {user}: it belongs to {owner.st_uid}:{owner.st_gid} with the "
+                f"mode {stat.S_IMODE(owner.st_mode):o}. Start the container with --user {owner.st_uid}:{owner.st_gid}, "
+                f"or give it to that user on the host: chown -R {user} FOLDER. With SELinux, mount the volume with :Z."
+            )
+    return None
 
 
 def change_owner(folder: Path, account: pwd.struct_passwd) -> None:
@@ -79,6 +125,7 @@ def drop_root(account: pwd.struct_passwd) -> None:
 def exec_command(arguments: Sequence[str], *, user: str = USER, folder: Path = DATA_FOLDER) -> int:
     """Become the command, as ``user`` if this process runs as root. Return an exit code if that fails."""
     command = list(arguments) or choose_default_command(os.environ)
+    os.umask(PRIVATE_UMASK)
     if os.geteuid() == 0:
         account = pwd.getpwnam(user)
         try:
@@ -88,6 +135,11 @@ def exec_command(arguments: Sequence[str], *, user: str = USER, folder: Path = D
             ids = f"{account.pw_uid}:{account.pw_gid}"
             click.echo(f"Root may not become {user} in this container. Start it with --user {ids}.", err=True)
             return _NOT_RUNNABLE
+    if command[0] == "flowlet":
+        if command[1:2] in (["demo"], ["serve"]) and (fault := find_folder_fault(os.environ)):
+            click.echo(fault, err=True)
+            return 1
+        hold_sigterm()
     try:
         os.execvp(command[0], command)  # noqa: S606  # the given command, without a shell
     except FileNotFoundError:

@@ -6,7 +6,9 @@ import asyncio
 
 import click
 
-from flowlet.cli.options import database_option, load_settings
+from flowlet.cli.loading import load_settings
+from flowlet.cli.options import database_option, json_option
+from flowlet.cli.output import format_json
 from flowlet.cli.retention import forget, prune_
 from flowlet.database_url import mask_password
 from flowlet.settings import Settings
@@ -25,8 +27,9 @@ db.add_command(forget)
 
 
 @db.command()
+@json_option
 @database_option
-def upgrade() -> None:
+def upgrade(as_json: bool) -> None:
     """Create the tables, or upgrade them to this version of Flowlet.
 
     On PostgreSQL they are in FLOWLET_SCHEMA, which is created too. Run it as the role that owns the tables: the one
@@ -34,7 +37,9 @@ def upgrade() -> None:
     """
     settings = load_settings()
     asyncio.run(_upgrade_store(settings))
-    click.echo(f"The tables of {mask_password(settings.database_url)} are up to date.")
+    url = mask_password(settings.database_url)
+    result = {"database": url, "schema": settings.schema, "isUpToDate": True}
+    click.echo(format_json(result) if as_json else f"The tables of {url} are up to date.")
 
 
 async def _upgrade_store(settings: Settings) -> None:

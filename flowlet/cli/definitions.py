@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
-from flowlet.cli.options import database_option, load_registry, load_settings, modules_argument, modules_option
+from flowlet.cli.loading import load_registry, load_settings
+from flowlet.cli.options import database_option, json_option, modules_argument, modules_option, target_options
 from flowlet.cli.output import format_json
 from flowlet.cli.store import open_existing_store
+from flowlet.cli.targets.opening import find_server_url, run_on_server
 from flowlet.definition.child_faults import find_child_faults
 from flowlet.definition.definition import Definition
 from flowlet.definition.versions.incompatibilities import Incompatibility
@@ -28,7 +30,7 @@ __all__ = ["check", "diagram"]
 
 @click.command()
 @modules_argument
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option
 @database_option
 def check(modules: tuple[str, ...], *, as_json: bool) -> None:
     """Check workflow modules and list every fault as FILE:LINE: MESSAGE.
@@ -105,11 +107,29 @@ def _serialize_incompatibility(incompatibility: Incompatibility) -> dict[str, An
 @click.command()
 @click.argument("name")
 @click.option("--format", "form", type=click.Choice(["mermaid", "svg"]), default="mermaid", show_default=True)
+@json_option
 @modules_option
-def diagram(name: str, form: str, modules: tuple[str, ...]) -> None:
-    """Print the diagram of the workflow called NAME."""
-    definition = load_registry(modules, load_settings()).get_definition(name)
-    if form == "svg":
-        click.echo(render_svg(definition, standalone=True).rstrip("\n"))
-        return
-    click.echo(render_mermaid(definition).rstrip("\n"))
+@target_options
+def diagram(name: str, form: str, as_json: bool, modules: tuple[str, ...]) -> None:
+    """Print the diagram of the workflow called NAME.
+
+    It is drawn of a module, or without one, where a server is named, by the server.
+    """
+    settings = load_settings(may_name_server=True)
+    url = None if modules else find_server_url(settings)
+    version, text = _draw(name, form, modules, settings) if url is None else _fetch(name, form, url, settings)
+    text = text.rstrip("\n")
+    drawn = {"name": name, "version": version, "format": form, "diagram": text}
+    click.echo(format_json(drawn) if as_json else text)
+
+
+def _draw(name: str, form: str, modules: Sequence[str], settings: Settings) -> tuple[int, str]:
+    """Return the version of a definition, and its diagram."""
+    definition = load_registry(modules, settings).get_definition(name)
+    text = render_svg(definition, standalone=True) if form == "svg" else render_mermaid(definition)
+    return definition.version, text
+
+
+def _fetch(name: str, form: str, url: str, settings: Settings) -> tuple[int, str]:
+    """Return the same from a server."""
+    return asyncio.run(run_on_server(url, settings, lambda target: target.draw_definition(name, form)))

@@ -21,14 +21,17 @@ from flowlet import log_setup
 from flowlet.accounts.roles import Role
 from flowlet.app import Flowlet
 from flowlet.auth.users import ADMIN_USERNAME, PUBLIC_PASSWORD, Users
-from flowlet.cli.options import database_option, load_settings
-from flowlet.cli.output import build_table, create_console, format_action
+from flowlet.cli.loading import load_settings
+from flowlet.cli.options import database_option
+from flowlet.cli.output import format_action
 from flowlet.cli.store import open_settings_store
+from flowlet.cli.tables import build_table, create_console
 from flowlet.clock import StoreClock
 from flowlet.database_url import mask_password
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.runtime import run_loop
 from flowlet.settings import Settings
@@ -129,8 +132,9 @@ class _Login:
 @click.option("--once", is_flag=True, help="Run them to their ends on a temporary database, then exit.")
 @click.option("--host", default=_LOOPBACK, help="The host; by default only this machine can connect.")
 @click.option("--port", type=click.IntRange(0, 65_535), help="The port, instead of FLOWLET_PORT (8080); 0: any free.")
+@click.option("--login", is_flag=True, help="Print an API key, also for a database that --database names.")
 @database_option
-def demo(once: bool, host: str, port: int | None) -> None:
+def demo(once: bool, host: str, port: int | None, *, login: bool) -> None:
     """Run the demo workflows and show their progress.
 
     Without --once, the executor, the API and the console run until Ctrl-C, on ./flowlet-demo.db and the loopback
@@ -142,7 +146,10 @@ def demo(once: bool, host: str, port: int | None) -> None:
         # The progress shows failed attempts; a warning in between would break the live table.
         level = settings.log_level if "log_level" in settings.model_fields_set else "ERROR"
         log_setup.configure_logging(level=level, log_format=settings.log_format)
-        run_loop(_run_once(settings) if once else _serve_demo(settings, is_own_database=url is not None))
+        is_own = url is not None
+        run_loop(
+            _run_once(settings) if once else _serve_demo(settings, is_own_database=is_own, has_login=login or is_own)
+        )
 
 
 @contextmanager
@@ -174,15 +181,17 @@ async def _run_once(settings: Settings) -> None:
         sys.exit(1)
 
 
-async def _serve_demo(settings: Settings, *, is_own_database: bool) -> None:
+async def _serve_demo(settings: Settings, *, is_own_database: bool, has_login: bool) -> None:
     """Serve the demo until it is stopped. A database that the user has named keeps its own users."""
     # A port that is in use is reported before anything is written.
     with create_listener(settings.host, settings.port) as listener:
         is_private = ip_address(listener.getsockname()[0]).is_loopback
+    if is_private:  # its hosts are checked even behind a proxy: everyone knows the admin's password
+        settings = settings.model_copy(update={"hosts": settings.hosts or ("localhost",)})
     if is_own_database and is_private:
         settings = settings.model_copy(update={"admin_password": SecretStr(PUBLIC_PASSWORD)})
     app = Flowlet(registry=_load_demo_registry(), settings=settings)
-    login = await _create_login(settings) if is_own_database else None
+    login = await _create_login(settings) if has_login else None
 
     async def show_guide(stop: Shutdown) -> None:
         async with open_settings_store(settings) as store:
@@ -254,15 +263,18 @@ def _print_summary(progress: _Progress, settings: Settings) -> None:
 def _print_addresses(settings: Settings, address: str | None, login: _Login | None) -> None:
     # A server that listens on every address, as in a container, is reached at the loopback address from here.
     address = (address or "").replace("//0.0.0.0:", f"//{_LOOPBACK}:").replace("//[::]:", "//[::1]:")
-    database = mask_password(settings.database_url)
+    option = "" if _is_default_database(settings) else f" --database {mask_password(settings.database_url)}"
     click.echo(f"\nServed at {address} until Ctrl-C.")
     if login is not None:
-        reset = (
-            f"shown when it was created. To set a new one: flowlet user password {ADMIN_USERNAME} --database {database}"
-        )
+        reset = f"shown when it was created. To set a new one: flowlet user password {ADMIN_USERNAME}{option}"
         password = PUBLIC_PASSWORD if login.is_password_public else reset
         click.echo(f"Log in as {ADMIN_USERNAME} with the password {password}")
         click.echo(f"API key, valid for a day: {login.api_key}")
         click.echo(f"  curl -H 'X-API-Key: {login.api_key}' {address}/api/definitions")
         click.echo("Postman: import the files of postman/, then set host and key in the environment to these two.")
-    click.echo(f"  flowlet list --database {database}")
+    click.echo(f"  flowlet list{option}")
+
+
+def _is_default_database(settings: Settings) -> bool:
+    """Return whether a command that names no database means the demo's: so it is in a container."""
+    return Settings().database_url == settings.database_url

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from flowlet.cli.git_revision import read_documents_at
-from flowlet.cli.options import database_option, load_registry, load_settings
+from flowlet.cli.loading import load_registry, load_settings
+from flowlet.cli.options import database_option
 from flowlet.cli.output import format_json
 from flowlet.cli.store import open_existing_store
 from flowlet.definition.definition import Definition

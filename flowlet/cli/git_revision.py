@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from flowlet.cli.options import load_optional_registry
+from flowlet.cli.loading import load_optional_registry
 from flowlet.definition.loader import is_path
 from flowlet.errors import FlowletError
 from flowlet.instance.json_text import parse_json, write_json

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from flowlet.cli.instances import parse_object
-from flowlet.cli.options import database_option, get_username, load_registry, load_settings, modules_option
-from flowlet.cli.store import open_existing_store
-from flowlet.definition.registry import Registry
-from flowlet.instance.message import Sent
-from flowlet.operations.service import Operations
-from flowlet.settings import Settings
+from flowlet.cli.options import json_option, modules_option, parse_object, target_options
+
+if TYPE_CHECKING:
+    from flowlet.cli.targets.target import Target
+    from flowlet.instance.message import Sent
 
 __all__ = ["send"]
 
@@ -26,26 +23,29 @@ __all__ = ["send"]
 @click.option("--business-key", help="The business key that exactly one open instance of the workflow has.")
 @click.option("--key", help="Sending twice with one key sends one message.")
 @click.option("--expires", metavar="DURATION", help="Delete it unread after this time, e.g. '1 day'.")
+@json_option
 @modules_option
-@database_option
-def send(name: str, instance: str | None, modules: tuple[str, ...], **values: Any) -> None:
+@target_options
+def send(name: str, instance: str | None, *, as_json: bool, modules: tuple[str, ...], **values: Any) -> None:
     """Send the message called NAME to an instance and print the message's id.
 
     The instance reads it in the next receive state that waits for this name.
     """
+    from flowlet.cli.output import format_json
+    from flowlet.cli.targets.opening import Need, TargetRequest, run_on_target
+
     is_correlated = values["type"] is not None and values["business_key"] is not None
     if (instance is None) != is_correlated or (instance is not None and (values["type"] or values["business_key"])):
         raise click.UsageError("Name the instance, or give both --type and --business-key.")
-    settings = load_settings()
-    sent = asyncio.run(_send_message(settings, load_registry(modules, settings), name, instance, values))
-    click.echo(sent.id)
+
+    async def send_message(target: Target) -> Sent:
+        return await target.send(name, instance, values)
+
+    sent = run_on_target(send_message, TargetRequest(Need.MODULE, modules))
+    if as_json:
+        fields = {"id": sent.id, "key": sent.key, "workflowId": sent.workflow_id, "isNew": sent.is_new}
+        click.echo(format_json(fields))
+    else:
+        click.echo(sent.id)
     if not sent.is_new:
         click.echo(f"{sent.workflow_id} had this message already: nothing was sent.", err=True)
-
-
-async def _send_message(
-    settings: Settings, registry: Registry, name: str, reference: str | None, values: dict[str, Any]
-) -> Sent:
-    async with open_existing_store(settings) as store:
-        to = None if reference is None else (await store.queries.find(reference)).id
-        return await Operations(store, registry).send(name, to=to, **values, username=get_username())

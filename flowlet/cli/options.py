@@ -1,35 +1,35 @@
-"""The options that commands share, and the settings and registry that are loaded from them."""
+"""The options that commands share, and how their texts are read.
+
+The command's help has to come at once, so what reads a text is imported only when there is one.
+"""
 
 from __future__ import annotations
 
-import getpass
-import importlib.util
-from collections.abc import Callable, Sequence
-from importlib.machinery import PathFinder
-from pathlib import Path
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any, TypeVar
 
 import click
 
-from flowlet.database_url import normalize_database_url
-from flowlet.definition.loader import add_to_import_path, import_workflow, is_path
-from flowlet.definition.registry import Registry
-from flowlet.errors import DefinitionError, SettingsError
-from flowlet.settings import Settings
 from flowlet.text import MAX_INTEGER
 
 __all__ = [
     "database_option",
     "expected_version_option",
-    "get_username",
-    "load_optional_registry",
-    "load_registry",
-    "load_settings",
+    "instance_argument",
+    "json_option",
     "modules_argument",
     "modules_option",
+    "parse_duration_argument",
+    "parse_microseconds_argument",
+    "parse_object",
+    "parse_time_argument",
+    "target_options",
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+instance_argument = click.argument("instance", metavar="ID|EXTERNAL_ID")
 
 
 def database_option(command: Command) -> Command:
@@ -41,6 +41,28 @@ def database_option(command: Command) -> Command:
         callback=_store_database_url,
         help="The database, instead of FLOWLET_DATABASE_URL: sqlite:///file.db, postgresql://... or mysql://...",
     )(command)
+
+
+def target_options(command: Command) -> Command:
+    """Add ``--database``, ``--url`` and ``--api-key`` to a command that works on a database or through a server.
+
+    They may precede or follow the command's name. The business key and a message's key are ``--key`` already.
+    """
+    key = click.option(
+        "--api-key",
+        metavar="KEY",
+        expose_value=False,
+        callback=_store_text,
+        help="The server's API key, instead of FLOWLET_KEY.",
+    )
+    url = click.option(
+        "--url",
+        metavar="URL",
+        expose_value=False,
+        callback=_store_text,
+        help="A server, instead of a database and of FLOWLET_URL: http://host:8080",
+    )
+    return database_option(url(key(command)))
 
 
 def modules_option(command: Command) -> Command:
@@ -65,107 +87,65 @@ def expected_version_option(command: Command) -> Command:
     )(command)
 
 
-def _store_database_url(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+def json_option(command: Command) -> Command:
+    """Add ``--json`` to a command that prints records."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(command)
+
+
+def parse_object(_: click.Context, __: click.Parameter, text: str | None) -> dict[str, Any] | None:
+    """Return the object of a JSON text of the command line; None for none."""
+    from flowlet.instance.json_text import parse_outside_json
+
+    if text is None:
+        return None
+    try:
+        value, faults = parse_outside_json(text, subject="the text")
+    except ValueError as error:
+        raise click.BadParameter(f"{error} Write an object, e.g. '{{\"amount\": 3}}'.") from None
+    if faults:
+        raise click.BadParameter("; ".join(f"{path}: {fault}" for path, fault in faults.items()) + ".")
+    if not isinstance(value, dict):
+        raise click.BadParameter("expected a JSON object, e.g. '{\"amount\": 3}'.")
+    return value
+
+
+def parse_time_argument(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    """Return the time of a text of the command line; None for none."""
+    from flowlet.clock import parse_time
+
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time. Write 2026-11-22 or 2026-11-22T08:30Z.") from None
+
+
+def parse_microseconds_argument(ctx: click.Context, param: click.Parameter, text: str | None) -> int | None:
+    """Return the time of a text of the command line in microseconds since 1970 UTC; None for none."""
+    from flowlet.clock import to_microseconds
+
+    time = parse_time_argument(ctx, param, text)
+    return None if time is None else to_microseconds(time)
+
+
+def parse_duration_argument(_: click.Context, __: click.Parameter, text: str | None) -> float | None:
+    """Return the duration of a text of the command line in seconds; None for none."""
+    from flowlet.clock import parse_duration
+
+    return None if text is None else parse_duration(text).total_seconds()
+
+
+def _store_database_url(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    from flowlet.database_url import normalize_database_url
+    from flowlet.errors import SettingsError
+
     if value is None:
         return
     try:
-        ctx.ensure_object(dict)["database"] = normalize_database_url(value, subject="--database")
+        _store_text(ctx, param, normalize_database_url(value, subject="--database"))
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
 
 
-def load_settings(**overrides: Any) -> Settings:
-    """Return the settings: the overrides that are not None take precedence, then ``--database``, then the environment.
-
-    Raises:
-        SettingsError: If a value cannot be used.
-    """
-    named = {name: value for name, value in overrides.items() if value is not None}
-    database = (click.get_current_context().obj or {}).get("database")
-    return Settings(**({"database_url": database} if database else {}), **named)
-
-
-def load_registry(modules: Sequence[str], settings: Settings) -> Registry:
-    """Return a registry of the given modules, or of those in FLOWLET_MODULES if none is given.
-
-    Raises:
-        click.UsageError: If no module is given, or one cannot be found.
-        DefinitionError: If a module has faults.
-    """
-    if not modules and not settings.modules:
-        raise click.UsageError(
-            "No workflow module is given. Name one (shop.orders or shop/orders.py), or set FLOWLET_MODULES."
-        )
-    return load_optional_registry(modules, settings)
-
-
-def load_optional_registry(modules: Sequence[str], settings: Settings) -> Registry:
-    """Return a registry as ``load_registry`` does; it is empty if no module is given.
-
-    Raises:
-        click.UsageError: If a module cannot be found.
-        DefinitionError: If a module has faults.
-    """
-    specs = tuple(modules) or settings.modules
-    if len(specs) == 1 and (app := _load_application(specs[0])):
-        registry: Registry = app.registry
-        return registry
-    if applications := [spec for spec in specs if ":" in spec and not is_path(spec)]:
-        raise click.UsageError(
-            f"{applications[0]!r} is an application, and has to be the only module: remove the others."
-        )
-    add_to_import_path(Path.cwd())
-    registry = Registry()
-    try:
-        registry.load_all(specs)
-    except DefinitionError as error:
-        if any(_is_module_missing(spec) for spec in specs):
-            raise click.UsageError(str(error)) from None
-        raise
-    return registry
-
-
-def _is_module_missing(spec: str) -> bool:
-    """Return whether a module does not exist, without importing anything."""
-    if is_path(spec):
-        return not Path(spec).expanduser().is_file()
-    package, *names = spec.split(".")
-    found = importlib.util.find_spec(package) if package else None
-    for name in names:
-        places = found and found.submodule_search_locations
-        found = PathFinder.find_spec(f"{found.name}.{name}", places) if found and places else None
-    return found is None
-
-
-def get_username() -> str:
-    """Return the system's username, which the history records; "cli" if the system does not know it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "cli"
-
-
-def _load_application(spec: str) -> Any:
-    """Return the ``Flowlet`` application that a spec such as ``shop.main:app`` names; None if it names a module.
-
-    Raises:
-        click.UsageError: If there is no such module or object, or it is not a ``Flowlet``.
-        DefinitionError: If the module cannot be imported.
-    """
-    module, colon, name = spec.partition(":")
-    if not colon:
-        return None
-    if is_path(module):
-        raise click.UsageError(f"{spec!r} is a path. Name an application by its module, as in shop.main:app.")
-    from flowlet.app import Flowlet  # imports a database layer: only needed for an application
-
-    add_to_import_path(Path.cwd())
-    if _is_module_missing(module):
-        raise click.UsageError(f"{spec!r} cannot be loaded: there is no module {module!r}, seen from {Path.cwd()}.")
-    try:
-        app = getattr(import_workflow(module), name)
-    except AttributeError as error:
-        raise click.UsageError(f"{spec!r} cannot be loaded: {error}.") from error
-    if not isinstance(app, Flowlet):
-        raise click.UsageError(f"{spec!r} is a {type(app).__name__}, not a Flowlet application.")
-    return app
+def _store_text(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.ensure_object(dict)[param.name] = value

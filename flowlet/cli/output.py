@@ -1,52 +1,64 @@
-"""Instances and histories as tables for the terminal, and as JSON."""
+"""Records and histories as text for people, and as JSON.
+
+The JSON has what a database and the API both have, so that a command prints the same on either.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from flowlet.accounts.audit import AuditRecord
 from flowlet.accounts.models import ApiKey, User
+from flowlet.cli.targets.target import ListedDefinition, ListedQuestion
 from flowlet.clock import MICROSECONDS_PER_SECOND, to_datetime
-from flowlet.instance.instance import Action, Instance
+from flowlet.instance.action import Action
+from flowlet.instance.instance import Instance
 from flowlet.instance.json_text import write_json
+from flowlet.instance.new_instance import Created
+from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
+from flowlet.store.limits.table import LanePause, LimitRecord
+from flowlet.store.people.teams import TeamRecord
 from flowlet.store.schedules.table import ScheduleRecord
 from flowlet.text import escape_control_characters
 
 __all__ = [
-    "build_table",
-    "create_console",
     "format_action",
     "format_json",
     "format_time",
     "serialize_action",
+    "serialize_created",
+    "serialize_definition",
+    "serialize_deletion",
+    "serialize_event",
+    "serialize_executor",
     "serialize_instance",
+    "serialize_question",
     "serialize_record",
     "serialize_schedule",
 ]
 
+_INSTANCE_FIELDS = (
+    *("id", "type", "definition_version", "external_id", "key", "parent_id", "group", "priority", "status", "state"),
+    *("vars", "next_activation", "attempt", "visit", "executor_id", "version", "children", "open_children"),
+    *("waits_for_children", "pause_requested", "held_status", "answer", "reason", "created_by", "created", "modified"),
+    *("started", "ended", "fingerprint", "awaits", "unread"),
+)
+_ACTION_FIELDS = (
+    *("id", "workflow_id", "kind", "at", "from_state", "to_state", "text", "duration_ms", "executor_id", "username"),
+    *("detail", "changes", "version", "answer", "on_behalf_of"),
+)
 _TIME_FIELDS = frozenset(
     {
-        *("at", "next_activation", "created", "modified", "started", "ended", "failed"),
+        *("at", "created", "modified", "started", "beat", "lease_until"),
         *("expires", "last_login", "last_used", "revoked"),
         *("next_time", "next_fire", "last_fire", "pending", "paused"),
+        *("since", "deadline"),
     }
 )
-_HIDDEN_FIELDS = frozenset(
-    {"held_status", "token", "streak", "wake_at_open_children", "pause_requested", "unsnapped_characters"}
-)
-
-
-def create_console() -> Console:
-    """Return a console on stdout. If stdout is not a terminal, it never wraps or shortens."""
-    terminal = Console()
-    return terminal if terminal.is_terminal else Console(width=10_000, highlight=False)
 
 
 def format_time(value: int | None) -> str:
@@ -54,48 +66,73 @@ def format_time(value: int | None) -> str:
     return "" if value is None else to_datetime(value).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def build_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
-    """Return a table of plain texts, with control characters escaped."""
-    drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(Text(escape_control_characters(cell)) for cell in row))
-    return drawn
-
-
 def format_action(action: Action | HistoryEvent) -> str:
     """Return a line of history for people: the kind, the states, the text and the user."""
     states = " -> ".join(state for state in (action.from_state, action.to_state) if state)
     actor = f"by {action.username}" if action.username else ""
+    actor += f" on behalf of {action.on_behalf_of}" if action.on_behalf_of else ""
     return escape_control_characters(
-        "  ".join(part for part in (action.kind.value, states, action.text or "", actor) if part)
+        "  ".join(part for part in (str(action.kind), states, action.text or "", actor) if part)
     )
 
 
 def serialize_instance(instance: Instance) -> dict[str, Any]:
     """Return an instance as JSON values in camelCase, with its variables as an object."""
-    fields = {name: value for name, value in asdict(instance).items() if name not in _HIDDEN_FIELDS}
-    parsed = {"vars": instance.vars, "answer": instance.answer, "awaits": instance.awaits}
-    return {**_serialize_fields(_use_public_names(fields)), **parsed}
+    return _serialize_fields({name: getattr(instance, name) for name in _INSTANCE_FIELDS})
 
 
 def serialize_action(action: Action) -> dict[str, Any]:
     """Return a line of history as JSON values in camelCase."""
-    fields = _use_public_names(asdict(action))
-    return {**_serialize_fields(fields), "changes": action.changes, "answer": action.answer}
+    fields = {name: getattr(action, name) for name in _ACTION_FIELDS}
+    return _serialize_fields({**fields, "retry_count": max(0, (action.attempt or 1) - 1)})
 
 
-def serialize_record(record: User | ApiKey) -> dict[str, Any]:
-    """Return a user or an API key as JSON values in camelCase."""
+def serialize_created(created: Created) -> dict[str, Any]:
+    """Return the result of a create as JSON values in camelCase."""
+    return {"id": created.id, "externalId": created.external_id, "isNew": created.is_new}
+
+
+def serialize_event(event: HistoryEvent) -> dict[str, Any]:
+    """Return an event as JSON values in camelCase."""
+    fields = asdict(event)
+    renamed = {"key": fields.pop("business_key"), "group": fields.pop("executor_group")}
+    return _serialize_fields({**fields, **renamed})
+
+
+def serialize_executor(record: ExecutorRecord) -> dict[str, Any]:
+    """Return an executor as JSON values in camelCase, under the names of the client."""
+    fields = ("id", "name", "host", "pid", "status", "groups", "types", "versions", "slots", "started", "lease_until")
+    return _serialize_fields(
+        {name: getattr(record, name) for name in fields} | {"last_active": to_datetime(record.beat)}
+    )
+
+
+def serialize_definition(summary: ListedDefinition) -> dict[str, Any]:
+    """Return the summary of a definition as JSON values in camelCase."""
+    return _serialize_fields(asdict(summary))
+
+
+def serialize_question(question: ListedQuestion) -> dict[str, Any]:
+    """Return an entry of the inbox as JSON values in camelCase."""
+    return _serialize_fields(asdict(question))
+
+
+def serialize_record(record: User | ApiKey | TeamRecord | AuditRecord | LimitRecord | LanePause) -> dict[str, Any]:
+    """Return a user, an API key, a team, an audit record, a limit or a pause as JSON values in camelCase."""
     return _serialize_fields(asdict(record))
 
 
 def serialize_schedule(record: ScheduleRecord) -> dict[str, Any]:
     """Return a schedule as JSON values in camelCase, with its variables as an object."""
-    fields = _use_public_names(asdict(record))
+    fields = asdict(record)
     seconds = fields.pop("jitter") / MICROSECONDS_PER_SECOND
+    del fields["vars_json"]
     return {**_serialize_fields(fields), "jitterSeconds": seconds, "vars": record.vars}
+
+
+def serialize_deletion(**named: str) -> dict[str, Any]:
+    """Return the result of a deletion as JSON values: what was deleted, by its name."""
+    return {**named, "deleted": True}
 
 
 def format_json(value: object) -> str:
@@ -103,16 +140,8 @@ def format_json(value: object) -> str:
     return write_json(value, is_indented=True)
 
 
-def _use_public_names(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return stored fields under the names of Python's properties, without those that hold JSON as text."""
-    return {name.removesuffix("_us"): value for name, value in fields.items() if not name.endswith("_json")}
-
-
-def _serialize_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    return {
-        _convert_to_camel_case(name): _format_timestamp(value) if name in _TIME_FIELDS else value
-        for name, value in fields.items()
-    }
+def _serialize_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {_convert_to_camel_case(name): _serialize_value(name, value) for name, value in fields.items()}
 
 
 def _convert_to_camel_case(name: str) -> str:
@@ -120,5 +149,7 @@ def _convert_to_camel_case(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def _format_timestamp(value: int | None) -> str | None:
-    return None if value is None else to_datetime(value).isoformat().replace("+00:00", "Z")
+def _serialize_value(name: str, value: Any) -> Any:
+    if name in _TIME_FIELDS and isinstance(value, int):
+        value = to_datetime(value)
+    return value.isoformat().replace("+00:00", "Z") if isinstance(value, datetime) else value

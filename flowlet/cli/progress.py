@@ -8,7 +8,7 @@ from typing import Self
 import click
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from flowlet.cli.output import create_console
+from flowlet.cli.tables import create_console
 from flowlet.clock import StoreClock
 
 __all__ = ["ProgressReport"]
@@ -17,7 +17,7 @@ SECONDS_PER_LINE = 5.0
 
 
 class ProgressReport:
-    """Shows how far a command is.
+    """Shows on stderr how far a command is: what it prints on stdout may be JSON.
 
     Args:
         activity: What the command does: "Exporting trees".
@@ -29,7 +29,7 @@ class ProgressReport:
         self._total = total
         self._clock = StoreClock()
         self._said_at = self._clock.monotonic()
-        self._console = create_console()
+        self._console = create_console(stderr=True)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         self._bar = Progress(
             *columns, TimeElapsedColumn(), TimeRemainingColumn(), console=self._console, transient=True
@@ -42,7 +42,8 @@ class ProgressReport:
             self._bar.update(self._task, completed=done)
         elif self._clock.monotonic() - self._said_at >= SECONDS_PER_LINE:
             self._said_at = self._clock.monotonic()
-            click.echo(f"{self._activity}: {done:,}" + ("" if self._total is None else f" of {self._total:,}"))
+            total = "" if self._total is None else f" of {self._total:,}"
+            click.echo(f"{self._activity}: {done:,}{total}", err=True)
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:

@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 
 import click
 
-from flowlet.cli.options import database_option, get_username, load_settings
-from flowlet.cli.output import build_table, create_console, format_time
+from flowlet.cli.loading import get_username, load_settings
+from flowlet.cli.options import database_option, json_option
+from flowlet.cli.output import format_json, format_time
 from flowlet.cli.progress import ProgressReport
 from flowlet.cli.store import open_existing_store
+from flowlet.cli.tables import build_table, create_console
 from flowlet.clock import to_microseconds
-from flowlet.instance.keep_period import OFF
+from flowlet.instance.keep_period import OFF, format_keep_period
 from flowlet.operations.forgetting import count_keyed_trees, forget_key
 from flowlet.operations.retention import KeptWorkflow, PruneRequest, describe_rule, preview_prune, prune
 from flowlet.settings import Settings
@@ -29,8 +31,9 @@ __all__ = ["forget", "prune_"]
     help="Delete what ended before this time in UTC, whatever the rules say.",
 )
 @click.option("--type", "type_", metavar="WORKFLOW", help="Only trees whose root is of this workflow.")
+@json_option
 @database_option
-def prune_(dry_run: bool, before: datetime | None, type_: str | None) -> None:
+def prune_(dry_run: bool, before: datetime | None, type_: str | None, as_json: bool) -> None:
     """Delete instances that ended longer ago than they are kept, with their histories.
 
     Whole trees that have ended, and at the earliest a minute after. Executors do the same all the time, but rest in
@@ -42,10 +45,31 @@ def prune_(dry_run: bool, before: datetime | None, type_: str | None) -> None:
     request = PruneRequest(type_, time, keeps_external_ids=keeps_external_ids)
     if dry_run:
         found = asyncio.run(_preview(settings, request))
+        if as_json:
+            click.echo(format_json([_serialize_kept(one) for one in found]))
+            return
         create_console().print(build_table(("WORKFLOW", "KEPT FOR", "TREES TO DELETE", "OLDEST END"), map(_row, found)))
         return
-    deleted = asyncio.run(_prune(settings, request))
-    click.echo(f"Deleted {deleted.instances:,} instances in {deleted.trees:,} trees.")
+    _print_deleted(asyncio.run(_prune(settings, request)), as_json=as_json)
+
+
+def _print_deleted(deleted: Deleted, *, as_json: bool) -> None:
+    result = {"trees": deleted.trees, "instances": deleted.instances}
+    text = f"Deleted {deleted.instances:,} instances in {deleted.trees:,} trees."
+    click.echo(format_json(result) if as_json else text)
+
+
+def _serialize_kept(kept: KeptWorkflow) -> dict[str, object]:
+    """Return what would be deleted of a workflow as JSON values, under the names of the client."""
+    return {
+        "type": kept.rule.type,
+        "keep": format_keep_period(kept.rule.keep),
+        "keepFailed": format_keep_period(kept.rule.keep_failed),
+        "source": kept.rule.source.value,
+        "prunable": kept.prunable_trees,
+        "prunableIsAtLeast": kept.has_more,
+        "oldestEnd": format_time(kept.oldest_end) or None,
+    }
 
 
 def _row(kept: KeptWorkflow) -> tuple[str, ...]:
@@ -66,7 +90,7 @@ async def _prune(settings: Settings, request: PruneRequest) -> Deleted:
         is_known = not any(one.has_more for one in found)
         total, deleted = sum(one.prunable_trees for one in found), Deleted()
         with ProgressReport("Deleting trees", total=total if is_known else None) as progress:
-            async for one in prune(store, (), request, default=keep):
+            async for one in prune(store, (), request, username=get_username(), default=keep):
                 deleted = deleted.add(one)
                 progress.update(deleted.trees)
     return deleted
@@ -75,8 +99,9 @@ async def _prune(settings: Settings, request: PruneRequest) -> Deleted:
 @click.command()
 @click.option("--key", required=True, help="The business key.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
+@json_option
 @database_option
-def forget(key: str, yes: bool) -> None:
+def forget(key: str, yes: bool, as_json: bool) -> None:
     """Delete all instances with a business key, their whole trees, histories and external ids: personal data.
 
     Refused, and nothing is deleted, while one of them is open.
@@ -84,12 +109,11 @@ def forget(key: str, yes: bool) -> None:
     settings = load_settings()
     count = asyncio.run(_count_keyed(settings, key))
     if not count:
-        click.echo("No instance has this business key.")
+        click.echo(format_json({"trees": 0, "instances": 0}) if as_json else "No instance has this business key.")
         return
     if not yes:
-        click.confirm(f"Delete {count:,} trees with everything that is stored of them?", abort=True)
-    deleted = asyncio.run(_forget(settings, key))
-    click.echo(f"Deleted {deleted.instances:,} instances in {deleted.trees:,} trees.")
+        click.confirm(f"Delete {count:,} trees with everything that is stored of them?", abort=True, err=as_json)
+    _print_deleted(asyncio.run(_forget(settings, key)), as_json=as_json)
 
 
 async def _count_keyed(settings: Settings, key: str) -> int:

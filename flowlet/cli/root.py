@@ -7,44 +7,64 @@ Any other exception is a bug and keeps its traceback.
 from __future__ import annotations
 
 import logging
-import os
-import signal
 from importlib import import_module
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
-from flowlet.cli.options import database_option
+from flowlet.cli.options import target_options
 from flowlet.errors import DurationError, FlowletError, SettingsError
-from flowlet.store.dialects.errors import is_driver_error
-from flowlet.text import escape_control_characters, find_text_fault
+from flowlet.text import describe_missing_extra, escape_control_characters, find_text_fault
 
 __all__ = ["CommandGroup", "main"]
 
 logger = logging.getLogger(__name__)
 
 _USAGE_ERRORS = (SettingsError, DurationError)
-_COMMAND_MODULES = {
-    "cancel": "flowlet.cli.instances",
-    "check": "flowlet.cli.definitions",
-    "db": "flowlet.cli.database",
-    "demo": "flowlet.cli.demo",
-    "diagram": "flowlet.cli.definitions",
-    "diff": "flowlet.cli.diff",
-    "doctor": "flowlet.cli.doctor",
-    "export": "flowlet.cli.archive",
-    "import": "flowlet.cli.archive",
-    "key": "flowlet.cli.users",
-    "list": "flowlet.cli.instances",
-    "retry": "flowlet.cli.instances",
-    "schedule": "flowlet.cli.schedules",
-    "send": "flowlet.cli.messages",
-    "serve": "flowlet.cli.serve",
-    "show": "flowlet.cli.instances",
-    "start": "flowlet.cli.instances",
-    "user": "flowlet.cli.users",
+_COMMANDS = {
+    "abort": ("flowlet.cli.instances.operations", "Stop the running attempt of an instance, and retry."),
+    "acknowledge": ("flowlet.cli.instances.operations", "Close the failure of an instance."),
+    "answer": ("flowlet.cli.instances.operations", "Answer an instance that waits for a person."),
+    "assign": ("flowlet.cli.people.assigning", "Assign the question of an instance to a user."),
+    "audit": ("flowlet.cli.people.audit", "Show who did what."),
+    "cancel": ("flowlet.cli.instances.operations", "Cancel an instance."),
+    "check": ("flowlet.cli.definitions", "Find the faults of workflow modules."),
+    "db": ("flowlet.cli.database", "Create, upgrade and prune the tables."),
+    "definitions": ("flowlet.cli.inventory", "List the definitions of workflows."),
+    "demo": ("flowlet.cli.demo", "Run the demo workflows."),
+    "dev": ("flowlet.cli.project.dev", "Serve workflows, and restart when a file changes."),
+    "diagram": ("flowlet.cli.definitions", "Print the diagram of a workflow."),
+    "diff": ("flowlet.cli.diff", "Show what differs between two versions of a workflow."),
+    "doctor": ("flowlet.cli.doctor", "Find instances that are stuck."),
+    "events": ("flowlet.cli.instances.events", "Follow the history as it is written."),
+    "executors": ("flowlet.cli.inventory", "List the executors."),
+    "export": ("flowlet.cli.archive", "Write instances to a file."),
+    "import": ("flowlet.cli.archive", "Add the instances of a file."),
+    "inbox": ("flowlet.cli.people.inbox", "List the instances that wait for a person."),
+    "key": ("flowlet.cli.people.users", "Create, list and revoke API keys."),
+    "lane": ("flowlet.cli.limits.lanes", "Pause whole workflows or groups."),
+    "limit": ("flowlet.cli.limits.limits", "List, hold and release limits."),
+    "list": ("flowlet.cli.instances.reading", "List instances."),
+    "move": ("flowlet.cli.instances.operations", "Move an instance to another state."),
+    "new": ("flowlet.cli.project.new", "Write a first workflow and its test."),
+    "pause": ("flowlet.cli.instances.operations", "Pause an instance."),
+    "resume": ("flowlet.cli.instances.operations", "Resume a paused instance."),
+    "retry": ("flowlet.cli.instances.operations", "Retry a failed instance."),
+    "schedule": ("flowlet.cli.schedules", "Create and operate schedules."),
+    "send": ("flowlet.cli.messages", "Send a message to an instance."),
+    "serve": ("flowlet.cli.serve", "Run workflows, and serve the API and the console."),
+    "set": ("flowlet.cli.instances.operations", "Set variables of an instance."),
+    "show": ("flowlet.cli.instances.reading", "Show an instance with its history."),
+    "start": ("flowlet.cli.instances.starting", "Start an instance."),
+    "team": ("flowlet.cli.people.teams", "Create, list and change teams."),
+    "unassign": ("flowlet.cli.people.assigning", "Take the assignment of a question back."),
+    "user": ("flowlet.cli.people.users", "Create, list and change users."),
+    "wake": ("flowlet.cli.instances.operations", "Run an instance now that waits for a timer."),
 }
-"""The module of each command. It is imported when one of its commands runs: drivers are slow to import."""
+"""The module of each command, and the line of the help that lists all of them.
+
+A module is imported when one of its commands runs: the database libraries are slow to import.
+"""
 
 
 class _CommandError(click.ClickException):
@@ -60,15 +80,25 @@ class CommandGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the commands' names, sorted."""
-        return sorted(_COMMAND_MODULES)
+        return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command with this name, or None."""
-        if cmd_name not in _COMMAND_MODULES:
+        if cmd_name not in _COMMANDS:
             return None
-        module = import_module(_COMMAND_MODULES[cmd_name])
+        try:
+            module = import_module(_COMMANDS[cmd_name][0])
+        except ModuleNotFoundError as error:
+            if text := describe_missing_extra(error, f"flowlet {cmd_name}"):
+                raise click.ClickException(text) from error
+            raise
         found = next(value for value in vars(module).values() if getattr(value, "name", None) == cmd_name)
         return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without importing their modules."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _COMMANDS[name][1]) for name in self.list_commands(ctx)])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Reject arguments that databases cannot store, and parse the others as click does."""
@@ -80,20 +110,17 @@ class CommandGroup(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command.
 
-        The first process of a container receives SIGTERM only if it has a handler: it has no default one. So it gets
-        one here, which applies before and after ``serve`` installs its own.
-
         Raises:
             click.ClickException: If the command raises a FlowletError, or the error of a database's driver; it has the
                 exit code.
         """
-        if os.getpid() == 1:
-            signal.signal(signal.SIGTERM, _exit_on_signal)
         try:
             return super().invoke(ctx)
         except FlowletError as error:
             raise _CommandError(error) from error
         except Exception as error:
+            from flowlet.store.dialects.errors import is_driver_error  # only a command that fails needs it
+
             if not is_driver_error(error):
                 raise
             logger.debug("the database refused a statement", exc_info=error)
@@ -108,13 +135,9 @@ def _describe_driver_error(error: Exception) -> str:
     )
 
 
-def _exit_on_signal(signal_number: int, _: object) -> NoReturn:
-    raise SystemExit(128 + signal_number)
-
-
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="flowlet-workflows", prog_name="flowlet")
-@database_option
+@target_options
 def main() -> None:
     """Durable workflows from decorated functions.
 

@@ -9,7 +9,8 @@ import click
 
 from flowlet.app import BackgroundService, Flowlet
 from flowlet.cli.feed import LiveFeed
-from flowlet.cli.options import database_option, load_registry, load_settings, modules_argument
+from flowlet.cli.loading import load_registry, load_settings
+from flowlet.cli.options import database_option, modules_argument
 from flowlet.cli.processes import ExecutorProcesses, stop_with_parent
 
 __all__ = ["serve"]

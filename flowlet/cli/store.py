@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
+from flowlet.accounts.access import CLI, set_access
 from flowlet.database_url import get_sqlite_path
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import Settings
@@ -21,6 +22,7 @@ async def open_existing_store(settings: Settings) -> AsyncIterator[Store]:
         StoreUnavailableError: If the database cannot be reached; for SQLite, if the file does not exist.
         SchemaError: If its tables are not those of this version of Flowlet.
     """
+    set_access(CLI)
     url = settings.database_url
     if url.startswith("sqlite:") and not get_sqlite_path(url).exists():
         raise StoreUnavailableError(
@@ -33,6 +35,7 @@ async def open_existing_store(settings: Settings) -> AsyncIterator[Store]:
 
 def open_settings_store(settings: Settings) -> AbstractAsyncContextManager[Store]:
     """Open the store of the settings, and bring its tables up to date unless FLOWLET_MIGRATE forbids it."""
+    set_access(CLI)
     if not settings.migrate:
         return open_existing_store(settings)
     return open_store(settings.database_url, schema=settings.schema, migrate=True)

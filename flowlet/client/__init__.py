@@ -2,6 +2,7 @@
 
 from flowlet.client.asynchronous.client import AsyncClient
 from flowlet.client.asynchronous.events import AsyncEvents
+from flowlet.client.audit import AuditEntry
 from flowlet.client.endpoints import Id, Variables, When
 from flowlet.client.errors import (
     ApiError,
@@ -20,7 +21,10 @@ from flowlet.client.errors import (
     UnreachableError,
     WaitTimeoutError,
 )
+from flowlet.client.events import Event, EventGap
 from flowlet.client.filters import EventFilter, Filter
+from flowlet.client.inbox import InboxEntry, InboxPage, InboxVote
+from flowlet.client.limits import LaneKind, LanePause, LimitUse
 from flowlet.client.models import (
     Action,
     Answer,
@@ -28,14 +32,14 @@ from flowlet.client.models import (
     BulkResult,
     Child,
     Created,
-    Event,
-    EventGap,
     Instance,
     Message,
     PermittedOperations,
     Refusal,
+    RefusalCount,
     SearchResult,
     Sent,
+    WaitedInstance,
 )
 from flowlet.client.resources import (
     ApiKey,
@@ -51,6 +55,7 @@ from flowlet.client.retention import Deletion, KeptWorkflow
 from flowlet.client.schedules import Backfill, Schedule, ScheduleTime
 from flowlet.client.synchronous.client import Client
 from flowlet.client.synchronous.events import Events
+from flowlet.client.teams import Team
 from flowlet.instance.path_changes import PathChange
 
 __all__ = [
@@ -60,6 +65,7 @@ __all__ = [
     "ApiKey",
     "AsyncClient",
     "AsyncEvents",
+    "AuditEntry",
     "Backfill",
     "BadRequestError",
     "BulkPreview",
@@ -81,9 +87,15 @@ __all__ = [
     "Filter",
     "ForbiddenError",
     "Id",
+    "InboxEntry",
+    "InboxPage",
+    "InboxVote",
     "Instance",
     "IssuedApiKey",
     "KeptWorkflow",
+    "LaneKind",
+    "LanePause",
+    "LimitUse",
     "Message",
     "NotFoundError",
     "PathChange",
@@ -91,12 +103,14 @@ __all__ = [
     "Problem",
     "PrunedError",
     "Refusal",
+    "RefusalCount",
     "RefusedError",
     "Schedule",
     "ScheduleTime",
     "SearchResult",
     "Sent",
     "ServerError",
+    "Team",
     "TooManyRequestsError",
     "UnauthenticatedError",
     "UnavailableError",
@@ -105,5 +119,6 @@ __all__ = [
     "User",
     "Variables",
     "WaitTimeoutError",
+    "WaitedInstance",
     "When",
 ]

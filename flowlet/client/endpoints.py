@@ -10,7 +10,17 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from flowlet.client.filters import EventFilter, Filter, encode_fields, reject_empty_filters
-from flowlet.client.models import Action, BulkPreview, BulkResult, Created, Instance, ResponseModel, SearchResult
+from flowlet.client.limits import LanePause
+from flowlet.client.models import (
+    Action,
+    BulkPreview,
+    BulkResult,
+    Created,
+    Instance,
+    ResponseModel,
+    SearchResult,
+    WaitedInstance,
+)
 from flowlet.client.request import ApiRequest, ApiResponse, build_json_reader, quote_segment, read_nothing, read_text
 from flowlet.clock import Duration, parse_duration
 
@@ -38,7 +48,7 @@ __all__ = [
     "build_state_body",
     "format_api_duration",
     "is_addressable",
-    "is_unambiguous_external_id",
+    "may_end_path",
 ]
 
 Id: TypeAlias = int | str
@@ -47,7 +57,7 @@ Variables: TypeAlias = Mapping[str, Any] | BaseModel
 """Variables by name, or as the workflow's model."""
 When: TypeAlias = datetime | Duration
 """An aware datetime, or a duration from now."""
-BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move"]
+BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move", "acknowledge"]
 """An operation on many instances."""
 
 BULK_TIMEOUT_SECONDS = 600.0
@@ -66,13 +76,13 @@ _read_history = build_json_reader(list[Action])
 
 
 def is_addressable(external_id: str) -> bool:
-    """Return whether a path may name an instance by its external id: not if it looks like an id or has a slash."""
-    return "/" not in external_id and is_unambiguous_external_id(external_id)
+    """Return whether a path with ``{id}`` may name an instance by its external id: not by a number or with a slash."""
+    return "/" not in external_id and not re.fullmatch(r"[0-9]*", external_id)
 
 
-def is_unambiguous_external_id(external_id: str) -> bool:
-    """Return whether the server reads an external id at the end of a path as one: not if it looks like an id."""
-    return not re.fullmatch(r"(?:[0-9]*|/.*)", external_id, re.DOTALL)
+def may_end_path(external_id: str) -> bool:
+    """Return whether the server reads an external id at the end of a path as one: not if it begins with a slash."""
+    return bool(external_id) and not external_id.startswith("/")
 
 
 def build_get_request(path: str, result_type: type[Result], **params: Any) -> ApiRequest[Result]:
@@ -83,6 +93,11 @@ def build_get_request(path: str, result_type: type[Result], **params: Any) -> Ap
 def build_post_request(path: str, result_type: type[Result], **body: Any) -> ApiRequest[Result]:
     """Return a request that changes something, and whose response has this type."""
     return ApiRequest("POST", path, build_json_reader(result_type), body=encode_fields(body))
+
+
+def build_lane_request(path: str, kind: str, name: str, **more: str) -> ApiRequest[LanePause]:
+    """Return a request that changes a lane. Its field is called ``kind`` in the API too, unlike an action's."""
+    return ApiRequest("POST", path, build_json_reader(LanePause), body={"kind": str(kind), "name": name, **more})
 
 
 def build_put_request(path: str, result_type: type[Result], **body: Any) -> ApiRequest[Result]:
@@ -151,7 +166,7 @@ def build_create_request(create_body: Mapping[str, Any], *, is_generated_id: boo
 
 def build_create_and_wait_request(
     create_body: Mapping[str, Any], *, states: str | Collection[str] | None, timeout: Duration
-) -> ApiRequest[Instance]:
+) -> ApiRequest[WaitedInstance]:
     """Return the request of a create and a wait, which is safe to repeat as a create is.
 
     Raises:
@@ -160,7 +175,7 @@ def build_create_and_wait_request(
     return ApiRequest(
         "POST",
         "/api/createAndWait",
-        build_json_reader(Instance),
+        build_json_reader(WaitedInstance),
         body={"createWorkflowRequest": create_body, **encode_fields({"wait_for_states": _list_states(states)})},
         may_repeat=True,
         wait_seconds=_to_seconds(timeout),
@@ -168,14 +183,14 @@ def build_create_and_wait_request(
 
 
 def build_move_and_wait_request(
-    external_id: str,
+    workflow_segment: str,
     state_body: Mapping[str, Any],
     *,
     vars: Variables | None,
     states: str | Collection[str] | None,
     timeout: Duration,
     from_states: str | Collection[str] | None,
-) -> ApiRequest[Instance]:
+) -> ApiRequest[WaitedInstance]:
     """Return the request of a move and a wait.
 
     Raises:
@@ -188,8 +203,8 @@ def build_move_and_wait_request(
     }
     return ApiRequest(
         "POST",
-        f"/api/workflows/{quote_segment(external_id)}/stateAndWait",
-        build_json_reader(Instance),
+        f"/api/workflows/{workflow_segment}/stateAndWait",
+        build_json_reader(WaitedInstance),
         body={"updateWorkflowStateRequest": state_body, **encode_fields(fields)},
         wait_seconds=_to_seconds(timeout),
     )

@@ -8,7 +8,8 @@ from typing import Any, Literal, TypeAlias, TypedDict
 
 from pydantic.alias_generators import to_camel
 
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 
 __all__ = ["EventFilter", "Filter", "SortKey", "encode_fields", "format_timestamp", "reject_empty_filters"]
 
@@ -30,6 +31,7 @@ class Filter(TypedDict, total=False):
         fingerprint: The fingerprint of the last failure; an instance has one while it is FAILED or retries.
         reason_contains: A part of the reason, regardless of case.
         vars: The values of at most 5 variables; a text also matches the number, true, false or null that it spells.
+            ``{"amount>=": 100}`` is a range, and ``{"customer~": "acme"}`` a part of a text, regardless of case.
     """
 
     id: int | None

@@ -1,4 +1,4 @@
-"""Instances, their actions and their events, as the API returns them."""
+"""Instances and their actions, as the API returns them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from flowlet.instance.instance import ENDED_STATUSES, ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import ENDED_STATUSES, Status
 from flowlet.instance.path_changes import PathChange
 
 __all__ = [
@@ -19,15 +20,16 @@ __all__ = [
     "BulkResult",
     "Child",
     "Created",
-    "Event",
     "Instance",
     "Message",
     "PermittedOperations",
     "Refusal",
+    "RefusalCount",
     "ResponseModel",
     "SearchResult",
     "Sent",
     "UtcDatetime",
+    "WaitedInstance",
 ]
 
 UtcDatetime = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
@@ -102,6 +104,7 @@ class Instance(Child):
         version: Raised by each transition and each operation; ``expected_version`` is compared with it.
         awaits: The names of the messages that it waits for in a receive state; else empty.
         unread: How many messages that were sent to it have not been consumed.
+        summary: It in one line, by its workflow's ``summary``; None if that has none.
     """
 
     visit: Annotated[int, AfterValidator(lambda count: count - 1)] = Field(alias="executionCount")
@@ -125,6 +128,18 @@ class Instance(Child):
     version: int
     awaits: list[str] = Field(default_factory=list)
     unread: int = 0
+    summary: str | None = None
+
+
+class WaitedInstance(Instance):
+    """An instance that was waited for.
+
+    Attributes:
+        reached: Whether it has reached one of the states that were waited for, even if it has left it since; False if
+            it has ended without. Without states it is True, because then the wait is for the end.
+    """
+
+    reached: bool
 
 
 class Sent(ResponseModel):
@@ -213,6 +228,7 @@ class Action(ResponseModel):
         detail: A traceback.
         changes: The changes of variables by path, in order; of the first action, each variable that was given. None if
             none changed.
+        on_behalf_of: The person for whom the user's API key acted; None for the user.
         answer: The choice and the form's values of an answer, without the username; None for every other action.
     """
 
@@ -228,54 +244,12 @@ class Action(ResponseModel):
     from_state: str | None
     to_state: str | None
     username: str | None
+    on_behalf_of: str | None = None
     duration_ms: int | None
     detail: str | None
     changes: list[PathChange] | None
     answer: Answer | None = None
     version: int | None = Field(alias="definitionVersion")
-
-
-class Event(ResponseModel):
-    """An action and its instance, sent when the action is committed.
-
-    Attributes:
-        id: The action's id, which ``after`` takes.
-        workflow_id: The instance's id.
-        type: The workflow's name.
-        attempt: The number of the attempt within the visit, counted from 1.
-        status: The instance's status when the server sent the event, which may be later than the action.
-        state: The instance's state at the same moment.
-    """
-
-    id: int
-    workflow_id: int
-    type: str = Field(alias="workflowType")
-    external_id: str
-    key: str = Field(alias="businessKey")
-    group: str = Field(alias="executorGroup")
-    kind: AnyActionKind = Field(alias="type")
-    from_state: str | None = None
-    to_state: str | None = None
-    text: str | None = None
-    attempt: int | None = None
-    duration_ms: int | None = None
-    executor_id: str | None = None
-    username: str | None = None
-    at: UtcDatetime = Field(alias="dateTime")
-    status: Status
-    state: str
-
-
-class EventGap(ResponseModel):
-    """Lines of history that were deleted before their events could come.
-
-    Attributes:
-        after: The event after which the stream was resumed.
-        until: The last id of them: what came between the two is not complete.
-    """
-
-    after: int
-    until: int
 
 
 class Refusal(ResponseModel):
@@ -285,12 +259,31 @@ class Refusal(ResponseModel):
     problem: dict[str, Any]
 
 
+class RefusalCount(ResponseModel):
+    """How many instances would refuse a bulk operation for one reason."""
+
+    reason: str
+    count: int
+
+
 class BulkPreview(ResponseModel):
-    """How many instances match, counted up to 10,000, and the ids of the first ten."""
+    """What a bulk operation would do.
+
+    Attributes:
+        matched: How many instances match, counted up to 10,000.
+        matched_is_at_least: Whether more instances match than that.
+        ids: The ids of the first ten.
+        examined: How many of them were looked at, the first 2,000 at most.
+        possible: How many of these permit the operation now.
+        refusals: Why the others refuse it, the most frequent reason first.
+    """
 
     matched: int
     matched_is_at_least: bool
     ids: tuple[int, ...]
+    examined: int
+    possible: int
+    refusals: tuple[RefusalCount, ...]
 
 
 class BulkResult(ResponseModel):

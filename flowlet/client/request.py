@@ -14,6 +14,8 @@ from flowlet.client.errors import UnexpectedResponseError
 
 __all__ = ["ApiRequest", "ApiResponse", "build_json_reader", "quote_segment", "read_nothing", "read_text"]
 
+MIN_WAIT_SECONDS = 0.001
+"""To the server a wait of 0 is one of a second."""
 Result = TypeVar("Result")
 
 
@@ -71,7 +73,9 @@ class ApiRequest(Generic[Result]):
         """
         if self.body is None:
             return None
-        wait = {} if self.wait_seconds is None else {"waitSeconds": max(0.0, self.wait_seconds - elapsed_seconds)}
+        wait = {}
+        if self.wait_seconds is not None:
+            wait["waitSeconds"] = max(MIN_WAIT_SECONDS, self.wait_seconds - elapsed_seconds)
         try:
             # By default NaN would silently become null; sent as NaN, the server refuses it.
             return to_json({**self.body, **wait}, inf_nan_mode="constants")

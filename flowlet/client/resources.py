@@ -114,12 +114,16 @@ class CurrentUser(ResponseModel):
     Attributes:
         role: The role in effect: the API key's, limited by its owner's current role.
         key_id: The API key's id; None for a session.
+        may_act_on_behalf: Whether the API key may act on behalf of other persons.
+        on_behalf_of: The person for whom the API key acts in this request; None for the user.
     """
 
     id: int
     username: str
     role: Role
     key_id: str | None
+    may_act_on_behalf: bool = False
+    on_behalf_of: str | None = None
 
 
 class User(ResponseModel):
@@ -142,6 +146,7 @@ class ApiKey(ResponseModel):
 
     Attributes:
         role: The key's role, which its owner's current role limits.
+        may_act_on_behalf: Whether it may act on behalf of other persons.
         expires: When it expires; None for never.
         last_used: When it was last used, to the minute; None for never.
     """
@@ -151,6 +156,7 @@ class ApiKey(ResponseModel):
     role: Role
     user_id: int
     username: str
+    may_act_on_behalf: bool = False
     version: int
     created: UtcDatetime
     created_by: str

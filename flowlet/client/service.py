@@ -7,7 +7,7 @@ import os
 import socket
 from datetime import timedelta
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import httpx
 
@@ -29,18 +29,21 @@ class ApiServer:
         url: Its address, such as "http://127.0.0.1:8080"; with a path if a proxy serves it under one.
         key: An API key; None if the HTTP client authenticates by itself.
         timeout: How long to wait for a response.
+        on_behalf_of: The person for whom the client acts; None for the key's owner.
 
     Raises:
-        SettingsError: If the address or the key cannot be used; the message does not show the key.
+        SettingsError: If the address, the person or the key cannot be used; the message does not show the key.
         DurationError: If ``timeout`` is not a duration.
     """
 
-    def __init__(self, url: str, *, key: str | None, timeout: Duration) -> None:
+    def __init__(self, url: str, *, key: str | None, timeout: Duration, on_behalf_of: str | None = None) -> None:
         self.url = _validate_url(url)
         self.timeout_seconds = parse_duration(timeout) / timedelta(seconds=1)
         self._headers = {"Accept": "application/json, application/problem+json"}
         if key is not None:
             self._headers["X-API-Key"] = _validate_key(key)
+        if on_behalf_of is not None:
+            self._headers["On-Behalf-Of"] = _encode_person(on_behalf_of)
 
     def build_request(self, api_request: ApiRequest[Any], *, elapsed_seconds: float = 0.0) -> dict[str, Any]:
         """Return the arguments from which httpx builds a request.
@@ -149,6 +152,13 @@ def _is_server_url(url: str) -> bool:
     except ValueError:
         return False
     return has_server and not (parts.query or parts.fragment)
+
+
+def _encode_person(name: str) -> str:
+    """Return a name as the header has it: what is not ASCII is percent-encoded, with the percent sign and the comma."""
+    if not name.strip() or not name.isprintable():
+        raise SettingsError(f"on_behalf_of is {name[:60]!a}, not the name of a person")
+    return quote(name, safe=" !#$&'()*+/:;=?@[]^`{|}~\"<>\\")
 
 
 def _validate_key(key: str) -> str:

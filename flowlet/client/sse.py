@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from flowlet.client.errors import UnexpectedResponseError
-from flowlet.client.models import Event, EventGap
+from flowlet.client.events import Event, EventGap
 
 __all__ = ["MAX_LINE_BYTES", "EventStreamParser", "ServerSentEvent", "find_gap", "parse_events"]
 

@@ -10,7 +10,7 @@ from flowlet.definition.handler_source import HandlerSource, walk_scope
 from flowlet.errors import Fault
 from flowlet.text import format_suggestion
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Workflow
+from flowlet.workflow.workflow import Workflow
 
 __all__ = ["find_child_faults"]
 

@@ -40,9 +40,13 @@ class ModelCodec:
     Args:
         model: The model of variables, or of a form.
         subject: What the values are, for messages: "the variables of OrderWorkflow".
+
+    Attributes:
+        scalar_names: The model's fields, in their order, if an object whose values are all scalars is written as the
+            JSON of its ``__dict__``; None if it may be written in another way.
     """
 
-    __slots__ = ("_dump", "_fields", "_load", "_shape", "_validator", "model", "subject")
+    __slots__ = ("_dump", "_fields", "_load", "_shape", "_validator", "model", "scalar_names", "subject")
 
     def __init__(self, model: type[BaseModel], subject: str) -> None:
         model.model_rebuild()
@@ -52,6 +56,12 @@ class ModelCodec:
         self._load, self._dump = _find_reader(model), _find_writer(model)
         self._validator = model.__pydantic_validator__
         self._fields = {stored: name for name, stored in get_names(model).stored.items()}
+        self.scalar_names = self._find_scalar_names()
+
+    @property
+    def has_inner_objects(self) -> bool:
+        """Whether a field holds an object that has fields itself."""
+        return self._shape.has_inner
 
     @property
     def is_exact(self) -> bool:
@@ -78,7 +88,7 @@ class ModelCodec:
             text: The stored JSON text.
             value: What it was read as, and nothing has changed yet.
         """
-        if not self._shape.has_inner or (self.is_exact and self.write(value) == text):
+        if not self.has_inner_objects or (self.is_exact and self.write(value) == text):
             return None
         return find_kept_names(parse_json(text), value)
 
@@ -142,6 +152,30 @@ class ModelCodec:
             if own[field] is not found[field] and not _is_left(own[field], found[field]):
                 return None
         return read if is_native or self.write(read) == text else None
+
+    def read_scalars(self, text: str, values: Mapping[str, Any], names: Collection[str]) -> BaseModel | None:
+        """Return what the text of scalars is read as; None if that is not certainly what has been left.
+
+        Args:
+            text: Their JSON text.
+            values: The scalars, by the names of ``scalar_names``.
+            names: Those of them that are not the stored ones. The others are not compared.
+        """
+        try:
+            read: BaseModel = self._validator.validate_json(text, strict=True)
+        except ValidationError:
+            return None
+        found = read.__dict__
+        for name in names:  # a float's field takes an integer, which it would write as a float
+            if type(found[name]) is not type(values[name]) or found[name] != values[name]:
+                return None
+        return read
+
+    def _find_scalar_names(self) -> tuple[str, ...] | None:
+        fields = self.model.model_fields
+        is_plain = self._shape.is_native and self._dump is not _dump_model
+        is_plain = is_plain and all(stored == name for stored, name in self._fields.items())
+        return tuple(fields) if is_plain and not any(field.exclude for field in fields.values()) else None
 
     def validate(self, values: Mapping[str, Any], *, given: Collection[str] | None = None) -> BaseModel:
         """Return a model object built from values from outside, read strictly.

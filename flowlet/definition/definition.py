@@ -17,12 +17,14 @@ from flowlet.clock import limit_time, to_microseconds
 from flowlet.definition.codec import ModelCodec
 from flowlet.definition.document import build_document
 from flowlet.definition.kept_names import KeptNames
+from flowlet.definition.limits.limit_policy import LimitPolicy
 from flowlet.definition.messages.message_definition import MessageDefinition
+from flowlet.definition.people.question_definition import QuestionDefinition, build_inbox_entry
 from flowlet.definition.schedules.schedule_definition import ScheduleDefinition
 from flowlet.errors import UnknownStateError, VariablesError
 from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import PRIORITIES, Status
-from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_json
+from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_if_possible, write_json
 from flowlet.instance.new_instance import NewInstance
 from flowlet.workflow.keep import Keep
 from flowlet.workflow.migration import VarsMigration
@@ -72,6 +74,7 @@ class StateDefinition:
     ``retry`` is the effective policy: the state's own, or the workflow's. ``line`` is counted from 1.
     ``renamed_from`` are its names in earlier versions. ``form_codec`` reads and writes the form; None without one.
     ``messages`` are those that a receive state waits for; empty for every other state.
+    ``question`` is that of a manual state. ``limits`` are its own, or the workflow's; None for none.
     """
 
     name: str
@@ -91,11 +94,13 @@ class StateDefinition:
     parameters: tuple[Parameter, ...]
     renamed_from: tuple[str, ...] = ()
     messages: tuple[MessageDefinition, ...] = ()
+    question: QuestionDefinition | None = None
+    limits: LimitPolicy | None = None
     form_codec: ModelCodec | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        codec = ModelCodec(self.form, f"the form of {self.name!r}") if self.form else None
-        object.__setattr__(self, "form_codec", codec)
+        subject = f"the form of {self.name!r}"
+        object.__setattr__(self, "form_codec", ModelCodec(self.form, subject) if self.form else None)
 
     @property
     def is_final(self) -> bool:
@@ -111,6 +116,11 @@ class StateDefinition:
     def is_receive(self) -> bool:
         """Whether an instance waits for a message here."""
         return self.kind == StateKind.RECEIVE
+
+    @property
+    def entry_limits(self) -> LimitPolicy | None:
+        """The limits that hold where it is entered: no answer and no message is waited for. None for none."""
+        return self.limits if self.kind in (StateKind.START, StateKind.NORMAL) else None
 
     def has_transition_to(self, target: str) -> bool:
         """Return whether a transition leads to the named state."""
@@ -150,6 +160,8 @@ class Definition:
             that was read from the database.
         schedules: The schedules that its module declares.
         keep: How long its instances are kept after they have ended; None where FLOWLET_KEEP says it.
+        summary: The template of an instance in one line; None for none.
+        limits: The limits of all states together; None for none.
         present_names: The present name of each renamed state, by its former one; read only.
         messages: The messages that its receive states wait for, by name; read only.
     """
@@ -174,13 +186,14 @@ class Definition:
     source_digest: str = field(default="", repr=False)
     schedules: tuple[ScheduleDefinition, ...] = field(default=(), repr=False)
     keep: Keep | None = None
+    summary: str | None = None
+    limits: LimitPolicy | None = None
     codec: ModelCodec | None = field(init=False, repr=False)
     present_names: Mapping[str, str] = field(init=False, repr=False)
     messages: Mapping[str, MessageDefinition] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        codec = ModelCodec(self.vars, self.subject) if self.vars else None
-        object.__setattr__(self, "codec", codec)
+        object.__setattr__(self, "codec", ModelCodec(self.vars, self.subject) if self.vars else None)
         object.__setattr__(self, "states", MappingProxyType(dict(self.states)))
         object.__setattr__(self, "names_by_id", MappingProxyType(dict(self.names_by_id)))
         former = {name: state.name for state in self.states.values() for name in state.renamed_from}
@@ -253,7 +266,7 @@ class Definition:
         if self.codec is not None and isinstance(value, BaseModel):
             return self.codec.save(value, previous_text)
         values = value if type(value) is dict else dict(value)
-        if not is_plain(values) or (text := _write_if_possible(values)) is None or has_nul(text):
+        if not is_plain(values) or (text := write_if_possible(values)) is None or has_nul(text):
             if faults := find_json_faults(values):
                 raise VariablesError(self.subject, faults)
             text = write_json(values)
@@ -297,8 +310,9 @@ class Definition:
             faults["priority"] = f"{level!r} is not a whole number from 0 to 9"
         if faults:
             raise VariablesError(f"a new {self.name}", faults)
-        deadline = limit_time(now + to_microseconds(start.deadline)) if start.deadline else None
         external_id = external_id or str(uuid.uuid4())
+        deadline = limit_time(now + to_microseconds(start.deadline)) if start.deadline else None
+        vars_json = self.validate_vars({} if vars is None else vars)
         return NewInstance(
             type=self.name,
             definition_version=self.version,
@@ -308,12 +322,14 @@ class Definition:
             priority=level,
             state=self.start,
             status=Status.WAITING if start.is_manual else Status.NEW,
-            vars_json=self.validate_vars({} if vars is None else vars),
+            vars_json=vars_json,
             next_activation_us=deadline if start.is_manual else now,
             parent_id=parent_id,
             root_id=root_id,
             username=username,
             vars_version=self.vars_version,
+            inbox=build_inbox_entry(start.question, vars_json, visit=0, entered_us=now) if start.is_manual else None,
+            gate=start.entry_limits.build_gate(vars_json) if start.entry_limits else None,
         )
 
     def validate_vars(self, vars: BaseModel | Mapping[str, Any]) -> str:
@@ -332,10 +348,3 @@ class Definition:
     def to_json(self) -> dict[str, Any]:
         """Return the definition as plain JSON values with names in camelCase, as the store and the API use it."""
         return build_document(self)
-
-
-def _write_if_possible(values: dict[str, Any]) -> str | None:
-    try:
-        return write_json(values)
-    except (TypeError, ValueError):  # half of a surrogate pair, or an integer of more than 4,300 digits
-        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from flowlet.clock import Duration
+from flowlet.definition.limits.limit_policy import limits_to_json
 from flowlet.instance.keep_period import format_keep_period
 from flowlet.workflow.keep import Keep
 from flowlet.workflow.retry import Retry
@@ -25,7 +26,9 @@ def build_document(definition: Definition) -> dict[str, Any]:
         "executorGroup": definition.group,
         "priority": definition.priority,
         "loopLimit": definition.loop_limit,
+        "summary": definition.summary,
         "keep": _keep_to_json(definition.keep),
+        "limits": limits_to_json(definition.limits),
         "retry": _retry_to_json(definition.retry),
         "variables": definition.vars.model_json_schema() if definition.vars else {"type": "object"},
         "varsVersion": definition.vars_version,
@@ -69,4 +72,6 @@ def _state_to_json(state: StateDefinition) -> dict[str, Any]:
         "messages": [{"name": one.name, "schema": one.build_schema()} for one in state.messages],
         "deadlineSeconds": state.deadline.total_seconds() if state.deadline else None,
         "onDeadline": state.on_deadline,
+        "question": state.question.to_json() if state.question else None,
+        "limits": limits_to_json(state.limits) if state.limits and state.limits.state else None,
     }

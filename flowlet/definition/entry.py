@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from flowlet.clock import to_microseconds
 from flowlet.definition.definition import StateDefinition
+from flowlet.definition.limits.limit_policy import LimitPolicy
+from flowlet.definition.people.question_definition import QuestionDefinition
 from flowlet.instance.instance import Status
 from flowlet.workflow.states import StateKind
 
@@ -23,6 +25,8 @@ class StateEntry:
         deadline: How long a manual or a receive state waits, in microseconds; None means without limit.
         description: Its description, which is the reason of an instance that ends in an error state.
         messages: The names of the messages that a receive state waits for; empty for every other state.
+        question: The question of a manual state.
+        limits: The limits of a state whose handler runs as soon as it is entered; None for none.
     """
 
     name: str
@@ -31,6 +35,8 @@ class StateEntry:
     deadline: int | None
     description: str
     messages: tuple[str, ...] = ()
+    question: QuestionDefinition | None = None
+    limits: LimitPolicy | None = None
 
 
 _STATUSES = {
@@ -52,4 +58,6 @@ def build_state_entry(state: StateDefinition) -> StateEntry:
         deadline=None if state.deadline is None else to_microseconds(state.deadline),
         description=state.description,
         messages=tuple(one.name for one in state.messages),
+        question=state.question,
+        limits=state.entry_limits,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import linecache
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
@@ -63,12 +63,19 @@ def parse_source(source: str) -> ast.Module | None:
 
 def _find_function_tree(code: CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
     linecache.checkcache(code.co_filename)
-    tree = parse_source("".join(linecache.getlines(code.co_filename)))
+    functions = _index_functions("".join(linecache.getlines(code.co_filename)))
+    return functions.get((code.co_name, code.co_firstlineno))
+
+
+@lru_cache(maxsize=4)
+def _index_functions(source: str) -> Mapping[tuple[str, int], ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Return the functions of a module's source by name and first line, as their code objects have them."""
+    tree = parse_source(source)
     if tree is None:
-        return None
+        return {}
+    functions: dict[tuple[str, int], ast.FunctionDef | ast.AsyncFunctionDef] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-            if first == code.co_firstlineno:
-                return node
-    return None
+            functions.setdefault((node.name, first), node)
+    return functions

@@ -22,6 +22,8 @@ __all__ = ["PATH_PREFIX", "add_to_import_path", "format_path", "import_workflow"
 PATH_PREFIX = "flowlet_modules"
 """The package name in ``sys.modules`` of files that are loaded by their path."""
 
+MAX_LISTED_MODULES = 20
+"""How many modules of a folder a message names."""
 _PACKAGE_DIRECTORY = str(Path(__file__).resolve().parents[1])
 _INSTALLED_DIRECTORIES = tuple(sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib"))
 
@@ -128,13 +130,38 @@ def _build_import_fault(spec: str, error: BaseException) -> Fault:
             0,
             f"no module of this name can be found ({error}).\n"
             f"Is the folder that holds {first!r} the working directory, or on PYTHONPATH? "
-            f"The working directory is {Path.cwd()}.",
+            f"The working directory is {Path.cwd()}.{_describe_python_path(first)}",
         )
     file, line = place or (spec, 0)
     cure = _suggest_name_as_text(error, file, line) or _suggest_import_fix(error)
     text = error.msg if isinstance(error, SyntaxError) else error
     message = f"{spec!r} cannot be imported: {type(error).__name__}: {text}"
     return Fault(format_path(file) if place else file, line, f"{message}\n{cure}" if cure else message)
+
+
+def _describe_python_path(name: str) -> str:
+    """Return which modules the folders of PYTHONPATH hold, and which of them has nearly this name."""
+    folders = [Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    held = {folder: _list_modules(folder) for folder in folders}
+    told = [f" {folder}, on PYTHONPATH, holds {', '.join(names) or 'no module'}." for folder, names in held.items()]
+    known = {found for names in held.values() for found in names} | set(_list_modules(Path.cwd()))
+    return "".join(told) + format_suggestion(name, sorted(known))
+
+
+def _list_modules(folder: Path) -> list[str]:
+    """Return the first modules and packages of a folder, by name."""
+    try:
+        found = sorted(path.name.removesuffix(".py") for path in folder.iterdir() if _is_module(path))
+    except OSError:
+        return []
+    return found[:MAX_LISTED_MODULES]
+
+
+def _is_module(path: Path) -> bool:
+    name = path.name.removesuffix(".py")
+    return (
+        name.isidentifier() and not name.startswith("__") and (path.suffix == ".py" or (path / "__init__.py").is_file())
+    )
 
 
 def _suggest_name_as_text(error: BaseException, file: str, line: int) -> str:

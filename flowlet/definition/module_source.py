@@ -15,7 +15,8 @@ from flowlet.definition.versions.source_digest import compute_source_digest
 from flowlet.errors import Fault
 from flowlet.text import find_nearest_name, format_suggestion
 from flowlet.workflow.migration import VarsMigration
-from flowlet.workflow.states import State, Workflow
+from flowlet.workflow.states import State
+from flowlet.workflow.workflow import Workflow
 
 __all__ = ["ModuleSource"]
 

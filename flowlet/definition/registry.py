@@ -12,16 +12,19 @@ from typing import Any
 
 from flowlet.definition.definition import Definition, Parameter, StateDefinition, TransitionDefinition
 from flowlet.definition.dependencies import Dependencies
+from flowlet.definition.limits.limit_policy import LimitPolicy, build_limit_policy
 from flowlet.definition.loader import format_path, import_workflow, is_path
 from flowlet.definition.messages.message_definition import MessageDefinition
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.parameters import read_parameters
+from flowlet.definition.people.question_definition import QuestionDefinition
+from flowlet.definition.people.question_faults import list_escalations, list_teams
 from flowlet.definition.schedules.schedule_faults import read_schedules
 from flowlet.definition.validation import find_faults, list_targets
 from flowlet.errors import DefinitionError, Fault, UnknownWorkflowError
 from flowlet.text import format_suggestion
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import State
+from flowlet.workflow.states import State, StateKind
 
 __all__ = ["Registry"]
 
@@ -101,6 +104,10 @@ class Registry:
             f"no workflow is called {name!r}.{format_suggestion(name, self._definitions)} Loaded: {known}."
         )
 
+    def find_definition(self, name: str) -> Definition | None:
+        """Return the definition of the named workflow; None if it is not loaded."""
+        return self._definitions.get(name)
+
     def resolve_state(self, type: str, state: str) -> str:
         """Return the present name of a state, given that or a former one; unchanged if the workflow is not loaded."""
         definition = self._definitions.get(type)
@@ -156,14 +163,20 @@ def _make_module_key(module: ModuleType) -> object:
 def _build_definition(source: ModuleSource, parameters: dict[str, tuple[Parameter, ...]]) -> Definition:
     workflow = source.workflow
     retry = workflow.retry if workflow else Retry()
+    version = workflow.version if workflow else 1
+    limit, rate = (workflow.limit, workflow.rate) if workflow else (None, None)
+    limits = build_limit_policy(source.name, None, version, limit=limit, rate=rate)
     states = {
-        name: _build_state_definition(source, name, state, retry, parameters[name])
+        name: replace(
+            _build_state_definition(source, name, state, retry, parameters[name]),
+            limits=_build_state_limits(source, name, version) or (limits if state.handler else None),
+        )
         for name, state in source.states.items()
     }
     return Definition(
         name=source.name,
         description=source.description,
-        version=workflow.version if workflow else 1,
+        version=version,
         module=source.module,
         file=source.file,
         line=source.line,
@@ -180,7 +193,14 @@ def _build_definition(source: ModuleSource, parameters: dict[str, tuple[Paramete
         vars_version=source.migrations[-1].from_version + 1 if source.migrations else 0,
         source_digest=source.digest,
         keep=workflow.keep if workflow else None,
+        summary=workflow.summary if workflow else None,
+        limits=limits,
     )
+
+
+def _build_state_limits(source: ModuleSource, name: str, version: int) -> LimitPolicy | None:
+    state = source.states[name]
+    return build_limit_policy(source.name, name, version, limit=state.limit, rate=state.rate, breaker=state.breaker)
 
 
 def _build_state_definition(
@@ -207,6 +227,21 @@ def _build_state_definition(
         parameters=parameters,
         renamed_from=state.renamed_from,
         messages=tuple(MessageDefinition(name, model) for name, model in state.messages.items()),
+        question=_build_question(source, state) if state.kind is StateKind.MANUAL else None,
+    )
+
+
+def _build_question(source: ModuleSource, state: State[..., Any]) -> QuestionDefinition:
+    asked = state.question
+    return QuestionDefinition(
+        title=asked.title,
+        show=tuple(asked.show),
+        summary=source.workflow.summary if source.workflow else None,
+        teams=tuple(team.name for team in list_teams(asked)),
+        not_by=asked.not_by,
+        approvals=tuple((source.resolve_target(target) or "", count) for target, count in asked.approvals.items()),
+        remind=asked.remind,
+        escalations=list_escalations(asked),
     )
 
 

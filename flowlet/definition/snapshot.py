@@ -8,7 +8,9 @@ from typing import Any
 
 from flowlet.clock import Duration
 from flowlet.definition.definition import Definition, StateDefinition, TransitionDefinition
+from flowlet.definition.limits.limit_policy import LimitPolicy, restore_limit_policy
 from flowlet.definition.messages.message_definition import MessageDefinition
+from flowlet.definition.people.question_definition import QuestionDefinition
 from flowlet.workflow.keep import Keep
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import StateKind
@@ -24,15 +26,17 @@ def restore_definition(document: Mapping[str, Any]) -> Definition:
     Args:
         document: The parsed JSON document.
     """
+    name, version = document["name"], document["version"]
+    limits = restore_limit_policy(document["limits"], type=name, state=None, version=version)
     return Definition(
-        name=document["name"],
+        name=name,
         description=document["description"],
-        version=document["version"],
+        version=version,
         module="",
         file="",
         line=0,
         start=document["start"],
-        states={state["name"]: _restore_state(state) for state in document["states"]},
+        states={state["name"]: _restore_state(state, name, version, limits) for state in document["states"]},
         retry=_restore_retry(document["retry"]),
         group=document["executorGroup"],
         priority=document["priority"],
@@ -41,6 +45,8 @@ def restore_definition(document: Mapping[str, Any]) -> Definition:
         names_by_id={},
         vars_version=document["varsVersion"],
         keep=restore_keep(document),
+        summary=document["summary"],
+        limits=limits,
     )
 
 
@@ -54,7 +60,9 @@ def restore_keep(document: Mapping[str, Any]) -> Keep | None:
     return Keep(keep["period"], keep["failed"]) if keep else None
 
 
-def _restore_state(document: Mapping[str, Any]) -> StateDefinition:
+def _restore_state(document: Mapping[str, Any], type: str, version: int, limits: LimitPolicy | None) -> StateDefinition:
+    own = restore_limit_policy(document["limits"], type=type, state=document["name"], version=version)
+    is_final = StateKind(document["kind"]) in (StateKind.END, StateKind.ERROR)
     return StateDefinition(
         name=document["name"],
         kind=StateKind(document["kind"]),
@@ -73,6 +81,8 @@ def _restore_state(document: Mapping[str, Any]) -> StateDefinition:
         parameters=(),
         renamed_from=tuple(document["renamedFrom"]),
         messages=tuple(MessageDefinition(one["name"], None) for one in document["messages"]),
+        question=QuestionDefinition.restore(document["question"]),
+        limits=own or (None if is_final else limits),
     )
 
 

@@ -11,9 +11,11 @@ from pydantic import BaseModel
 from pydantic.errors import PydanticUserError
 
 from flowlet.definition.dependencies import format_type
+from flowlet.definition.limits.limit_faults import find_limit_faults
 from flowlet.definition.messages.message_faults import find_message_faults
 from flowlet.definition.model_faults import find_model_faults
 from flowlet.definition.module_source import ModuleSource
+from flowlet.definition.people.question_faults import find_question_faults
 from flowlet.definition.return_faults import find_return_faults
 from flowlet.definition.schedules.schedule_faults import find_declared_schedule_faults
 from flowlet.definition.versions.version_faults import find_version_faults
@@ -34,6 +36,8 @@ def find_faults(source: ModuleSource) -> list[Fault]:
     faults = [*_check_workflow(source), *_check_names(source), *_check_start(source), *find_version_faults(source)]
     faults += find_message_faults(source, _check_model)
     faults += find_declared_schedule_faults(source)
+    faults += find_question_faults(source)
+    faults += find_limit_faults(source)
     for name, state in source.states.items():
         faults += _check_form(source, name, state)
         if state.kind not in _FINAL_KINDS:

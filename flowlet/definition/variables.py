@@ -12,7 +12,7 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.kept_names import KeptNames
 from flowlet.definition.model_shape import get_names
 from flowlet.errors import VariablesError
-from flowlet.instance.json_text import parse_json, parse_json_roughly, write_json
+from flowlet.instance.json_text import parse_json, parse_json_roughly, write_if_possible, write_json
 from flowlet.instance.path_changes import diff_values, find_changed_names
 
 __all__ = ["UNCHANGED", "SavedVariables", "diff_loaded_variables", "diff_variables"]
@@ -22,6 +22,7 @@ SavedVariables = tuple[str | None, str | None, BaseModel | dict[str, Any] | None
 
 UNCHANGED: SavedVariables = (None, None, None)
 
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 _KEPT_ROUGHLY = frozenset({str, int, bool, type(None)})
 """The types of values that ``parse_json_roughly`` returns exactly: a float may be a long integer."""
 
@@ -52,7 +53,9 @@ def diff_variables(
     """
     codec = definition.codec
     if codec is not None and type(value) is codec.model:  # before any isinstance, which is slow for classes of pydantic
-        found = _diff_exact(definition, codec, previous_text, value) if not kept and codec.is_exact else None
+        found = None
+        if not kept and codec.is_exact:
+            found = _diff_scalars(codec, previous_text, value) or _diff_exact(definition, codec, previous_text, value)
         if found is not None:
             return found
     elif type(value) is not dict and not isinstance(value, (BaseModel, Mapping)):
@@ -103,6 +106,54 @@ def diff_loaded_variables(
     text = text or loaded_text
     changes = diff_values(_parse_document(definition, stored_text), _parse_document(definition, text))
     return (text, write_json(changes), read) if changes else UNCHANGED
+
+
+def _diff_scalars(codec: ModelCodec, previous_text: str, value: Any) -> SavedVariables | None:
+    """Return what ``diff_variables`` does, for an exact model whose values are all scalars; None for any other.
+
+    Its values are the values of its JSON: neither has the text to be parsed, nor the object to be written by pydantic.
+    """
+    own: dict[str, Any] = value.__dict__
+    if tuple(own) != codec.scalar_names:
+        return None
+    try:
+        old = parse_json_roughly(previous_text)
+    except ValueError:
+        return None
+    if type(old) is not dict or tuple(old) != codec.scalar_names:
+        return None
+    names = _find_changed_scalars(old, own)
+    if not names:
+        return None if names is None else UNCHANGED
+    text = write_if_possible(own)
+    if text is None or "\\u0000" in text:
+        return None
+    read = codec.read_scalars(text, own, names)
+    return None if read is None else (text, write_json(diff_values(old, own, names)), read)
+
+
+def _find_changed_scalars(old: dict[str, Any], new: dict[str, Any]) -> list[str] | None:
+    """Return the names whose values differ; None if a value is no scalar, or its old value is not known exactly.
+
+    Args:
+        old: Values as ``parse_json_roughly`` returns them.
+        new: Others of the same names, in the same order.
+    """
+    names = []
+    for name, value, before in zip(new, new.values(), old.values(), strict=True):
+        if value is before:  # as None and small integers are
+            continue
+        kind = type(value)
+        if kind not in _SCALARS:
+            return None
+        if type(before) is kind and before == value:
+            if kind is float and not value:  # 0.0 and -0.0 are equal
+                return None
+        elif type(before) in _KEPT_ROUGHLY:
+            names.append(name)
+        else:
+            return None
+    return names
 
 
 def _diff_exact(definition: Definition, codec: ModelCodec, previous_text: str, value: Any) -> SavedVariables | None:

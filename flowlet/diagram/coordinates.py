@@ -23,12 +23,12 @@ LOOP_WIDTH = 26
 BOX_GAP, PASSING_GAP = 32, 16
 
 EdgeSegment = tuple[int, int, int]
-"""A part of an edge between two rows: upper vertex, lower vertex, chain."""
+"""A part of an edge between two rows: upper vertex, lower vertex, and the chain whose line it is part of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The centre of each vertex, and where the edges meet it at its top and bottom, by (vertex, chain)."""
+    """The centre of each vertex, and where the edges meet it at its top and bottom, by (vertex, chain's line)."""
 
     middles: list[int]
     tops: dict[tuple[int, int], int]
@@ -40,7 +40,7 @@ class Placement:
 def place_vertices(layers: Layers) -> Placement:
     """Return the horizontal positions, in whole pixels from 0."""
     place = {vertex: index for row in layers.rows for index, vertex in enumerate(row)}
-    pieces = [(*pair, index) for index, chain in enumerate(layers.chains) for pair in chain.pairs]
+    pieces = list(dict.fromkeys((*pair, chain.line) for chain in layers.chains for pair in chain.pairs))
     straight = set(_choose_straight_segments(layers, pieces, place))
     tops = _assign_ports(layers, ((lower, upper, chain) for upper, lower, chain in pieces), straight, place)
     bottoms = _assign_ports(layers, pieces, straight, place)
@@ -71,10 +71,13 @@ def _choose_straight_segments(
 ) -> Iterator[EdgeSegment]:
     """Yield the segments to draw straight: the longest path first, then the long edges. None crosses another."""
     trunk = _find_longest_path(layers)
+    buses = {chain.line for index, chain in enumerate(layers.chains) if chain.line != index}
 
     def rank(piece: EdgeSegment) -> tuple[bool, int, int, int]:
         upper, lower, chain = piece
         boxes = layers.is_box(upper) + layers.is_box(lower)
+        if chain in buses and layers.is_box(upper):
+            boxes = 3  # the branches of a bus bend, so that its line and the lines of others are straight
         return chain not in trunk, boxes, -min(_get_depths(layers, chain)), layers.chains[chain].link
 
     row_of = {vertex: index for index, row in enumerate(layers.rows) for vertex in row}
@@ -101,7 +104,11 @@ def _find_longest_path(layers: Layers) -> set[int]:
     """Return the edges of the longest path from the start; of equally long ones, the first in the source."""
     trunk: set[int] = set()
     box, longest = 0, layers.depths[0]
-    downward = [(chain.vertices, index) for index, chain in enumerate(layers.chains) if not chain.is_reversed]
+    downward = [
+        (chain.vertices, index)
+        for index, chain in enumerate(layers.chains)
+        if not chain.is_reversed and not layers.graph.links[chain.link].joins_bus
+    ]
     rows = {vertex: number for number, row in enumerate(layers.rows) for vertex in row}
     while True:
         following = [
@@ -119,23 +126,23 @@ def _assign_ports(
     layers: Layers, pieces: Iterable[EdgeSegment], straight: set[EdgeSegment], place: dict[int, int]
 ) -> dict[tuple[int, int], int]:
     """Return how far from its vertex's centre each segment meets it: a straight one at 0, the others beside it."""
-    meeting: dict[int, list[tuple[int, int, int]]] = {}
+    meeting: dict[int, dict[int, list[int]]] = {}
     for vertex, other, chain in pieces:
-        meeting.setdefault(vertex, []).append((place[other], chain, other))
+        meeting.setdefault(vertex, {}).setdefault(chain, []).append(other)
     ports = {}
-    for vertex, ends in meeting.items():
-        ends.sort()
+    for vertex, lines in meeting.items():
+        ends = sorted((sum(place[other] for other in others) / len(others), chain) for chain, others in lines.items())
         last = len(ends) - 1
         aligned = [
             index
-            for index, (_, chain, other) in enumerate(ends)
-            if (vertex, other, chain) in straight or (other, vertex, chain) in straight
+            for index, (_, chain) in enumerate(ends)
+            if any((vertex, other, chain) in straight or (other, vertex, chain) in straight for other in lines[chain])
         ]
         middle = 2 * aligned[0] if aligned else last
         farthest = max(middle, 2 * last - middle) / 2
         room = max(layers.get_size(vertex).width // 2 - 12, 2)
         gap = min(PORT_GAP, int(room / farthest) // 2 * 2) if farthest else 0
-        for index, (_, chain, _) in enumerate(ends):
+        for index, (_, chain) in enumerate(ends):
             ports[vertex, chain] = (2 * index - middle) * gap // 2
     return ports
 

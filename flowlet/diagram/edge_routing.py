@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -47,11 +47,16 @@ class Rectangle:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An edge's corners, in the direction of its arrow, and the space for its label, if it has one."""
+    """An edge's corners, in the direction of its arrow, and the space for its label, if it has one.
+
+    Attributes:
+        has_bus: Whether it is part of a bus: from some corner on its line is that of others, too.
+    """
 
     points: tuple[Point, ...]
     label: Rectangle | None = None
     is_loop: bool = False
+    has_bus: bool = False
 
     @property
     def lines(self) -> list[tuple[Point, Point]]:
@@ -61,14 +66,14 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class _Segment:
-    """A part of an edge between two rows: where it starts at the top and ends at the bottom."""
+    """A line between two rows: where it starts at the top, at more than one place for a bus, and ends at the bottom."""
 
-    top: int
+    tops: tuple[int, ...]
     bottom: int
 
     @property
     def span(self) -> tuple[int, int]:
-        return min(self.top, self.bottom), max(self.top, self.bottom)
+        return min(self.bottom, *self.tops), max(self.bottom, *self.tops)
 
     def is_touching(self, other: _Segment) -> bool:
         """Return whether the two would touch on the same line."""
@@ -78,33 +83,46 @@ class _Segment:
 def route_edges(layers: Layers, placement: Placement) -> tuple[list[Rectangle], list[Route]]:
     """Return the boxes' rectangles and the edges' routes, in the order of the graph."""
     row_of = {vertex: index for index, row in enumerate(layers.rows) for vertex in row}
-    runs: list[list[_Segment]] = [[] for _ in layers.rows]
-    for index, chain in enumerate(layers.chains):
-        for upper, lower in chain.pairs:
-            run = _Segment(placement.bottoms[upper, index], placement.tops[lower, index])
-            if run.top != run.bottom:
-                runs[row_of[upper]].append(run)
-    tracks = [_assign_tracks(gap) for gap in runs]
+    tracks = [_assign_tracks(runs) for runs in _collect_segments(layers, placement, row_of)]
     tops = _compute_row_tops(layers, [max(used.values(), default=-1) + 1 for used in tracks])
     frames = _place_rectangles(layers, placement, tops)
     lines = [
-        {run: bottom + _get_track_offset(layers, row) + TRACK_GAP * track for run, track in used.items()}
+        {line: bottom + _get_track_offset(layers, row) + TRACK_GAP * track for line, track in used.items()}
         for row, (bottom, used) in enumerate(zip(_compute_row_bottoms(layers, tops), tracks, strict=True))
     ]
     routes = {}
-    for index, chain in enumerate(layers.chains):
+    for chain in layers.chains:
         points: list[Point] = []
         for upper, lower in chain.pairs:
-            run = _Segment(placement.bottoms[upper, index], placement.tops[lower, index])
-            line = lines[row_of[upper]].get(run, tops[row_of[lower]])
+            top, bottom = placement.bottoms[upper, chain.line], placement.tops[lower, chain.line]
+            line = lines[row_of[upper]].get(chain.line, tops[row_of[lower]])
             start = frames[upper].y + (frames[upper].height if layers.is_box(upper) else 0)
-            points += [(run.top, start), (run.top, line), (run.bottom, line), (run.bottom, frames[lower].y)]
+            points += [(top, start), (top, line), (bottom, line), (bottom, frames[lower].y)]
         label = next((frames[vertex] for vertex in chain.vertices if vertex in layers.labels), None)
         corners = _find_corners(points)
-        routes[chain.link] = Route(tuple(corners[::-1] if chain.is_reversed else corners), label)
+        routes[chain.link] = Route(
+            tuple(corners[::-1] if chain.is_reversed else corners),
+            label,
+            has_bus=layers.graph.links[chain.link].joins_bus and not chain.is_reversed,
+        )
     for link in layers.graph.loops.values():
         routes[layers.graph.links.index(link)] = _route_loop(frames[link.source], link.label)
     return [frames[box] for box in range(len(layers.graph.boxes))], [routes[index] for index in sorted(routes)]
+
+
+def _collect_segments(layers: Layers, placement: Placement, row_of: dict[int, int]) -> list[dict[int, _Segment]]:
+    """Return the segments below each row that are not straight, by the line that they are part of."""
+    tops: list[dict[int, set[int]]] = [{} for _ in layers.rows]
+    bottoms: list[dict[int, int]] = [{} for _ in layers.rows]
+    for chain in layers.chains:
+        for upper, lower in chain.pairs:
+            row = row_of[upper]
+            tops[row].setdefault(chain.line, set()).add(placement.bottoms[upper, chain.line])
+            bottoms[row][chain.line] = placement.tops[lower, chain.line]
+    return [
+        {line: _Segment(tuple(sorted(starts)), ends[line]) for line, starts in below.items() if starts != {ends[line]}}
+        for below, ends in zip(tops, bottoms, strict=True)
+    ]
 
 
 def _place_rectangles(layers: Layers, placement: Placement, tops: Sequence[int]) -> dict[int, Rectangle]:
@@ -125,18 +143,19 @@ def _compute_row_bottoms(layers: Layers, tops: Sequence[int]) -> list[int]:
     ]
 
 
-def _assign_tracks(runs: Sequence[_Segment]) -> dict[_Segment, int]:
-    """Return the track of each segment, counted from the top: with few crossings, and no segment on another."""
-    order: list[_Segment] = []
-    for run in sorted(set(runs), key=lambda run: (run.span[0] - run.span[1], run.top)):
-        costs = [sum(_compute_cost(other, run) for other in order)]
+def _assign_tracks(segments: Mapping[int, _Segment]) -> dict[int, int]:
+    """Return the track of each line's segment, counted from the top: with few crossings, and none on another."""
+    order: list[int] = []
+    for line, run in sorted(segments.items(), key=lambda pair: (pair[1].span[0] - pair[1].span[1], pair[1].tops)):
+        costs = [sum(_compute_cost(segments[other], run) for other in order)]
         for other in reversed(order):
-            costs.append(costs[-1] - _compute_cost(other, run) + _compute_cost(run, other))
+            costs.append(costs[-1] - _compute_cost(segments[other], run) + _compute_cost(run, segments[other]))
         costs.reverse()
-        order.insert(min(range(len(costs)), key=costs.__getitem__), run)
-    tracks: dict[_Segment, int] = {}
-    for run in order:
-        tracks[run] = max((tracks[other] + 1 for other in tracks if other.is_touching(run)), default=0)
+        order.insert(min(range(len(costs)), key=costs.__getitem__), line)
+    tracks: dict[int, int] = {}
+    for line in order:
+        touching = (other for other in tracks if segments[other].is_touching(segments[line]))
+        tracks[line] = max((tracks[other] + 1 for other in touching), default=0)
     return tracks
 
 
@@ -144,8 +163,9 @@ def _compute_cost(upper: _Segment, lower: _Segment) -> int:
     """Return the cost of drawing one segment above another: its crossings, and far more if both share a line."""
     if not upper.is_touching(lower):
         return 0
-    crossings = (upper.span[0] < lower.top < upper.span[1]) + (lower.span[0] < upper.bottom < lower.span[1])
-    distance = abs(upper.bottom - lower.top)
+    first, last = upper.span
+    crossings = sum(first < top < last for top in lower.tops) + (lower.span[0] < upper.bottom < lower.span[1])
+    distance = min(abs(upper.bottom - top) for top in lower.tops)
     return crossings + 10 * (distance < CLEARANCE) + 100 * (distance == 0)
 
 

@@ -30,11 +30,17 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An edge between two boxes, by their indexes. ``label`` is the size of its text, if it has one."""
+    """An edge between two boxes, by their indexes.
+
+    Attributes:
+        label: The size of its text, if it has one.
+        joins_bus: Whether it is drawn as a branch of one line with all such edges of its target.
+    """
 
     source: int
     target: int
     label: Size = Size()
+    joins_bus: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +58,19 @@ class LayoutGraph:
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """An edge as a downward path with one vertex in each row; ``is_reversed`` if its arrow points up."""
+    """An edge as a downward path with one vertex in each row.
+
+    Attributes:
+        link: The index of the edge in the graph.
+        vertices: Its boxes, and the points between them. The chains of a bus share these points.
+        is_reversed: Whether its arrow points up.
+        line: The index of the chain with whose line it is drawn: the first one of its bus, otherwise its own.
+    """
 
     link: int
     vertices: tuple[int, ...]
     is_reversed: bool
+    line: int
 
     @property
     def pairs(self) -> Iterator[tuple[int, int]]:
@@ -94,6 +108,13 @@ class Arc(NamedTuple):
     is_reversed: bool
 
 
+class Bus(NamedTuple):
+    """The line that some edges of one box share: the first of their chains, and its point in each row."""
+
+    line: int
+    vertices: dict[int, int]
+
+
 def assign_layers(graph: LayoutGraph) -> list[Layers]:
     """Return the graph in rows, once for each order found that has the fewest crossings; at least one.
 
@@ -109,15 +130,22 @@ def assign_layers(graph: LayoutGraph) -> list[Layers]:
     ends = [number[2 * height] for height in above]
     labels: dict[int, Size] = {}
     count = len(graph.boxes)
-    chains = []
+    chains: list[Chain] = []
+    buses: dict[int, Bus] = {}
     for arc in arcs:
-        passed = ends[arc.lower] - ends[arc.upper] - 1
-        vertices = (arc.upper, *range(count, count + passed), arc.lower)
-        count += passed
+        passed = range(ends[arc.upper] + 1, ends[arc.lower])
+        bus = Bus(len(chains), {})
+        if graph.links[arc.link].joins_bus and not arc.is_reversed:
+            bus = buses.setdefault(arc.lower, bus)
+        for row in passed:
+            if row not in bus.vertices:
+                bus.vertices[row] = count
+                count += 1
+        vertices = (arc.upper, *(bus.vertices[row] for row in passed), arc.lower)
         label = graph.links[arc.link].label
         if label.width:
             labels[vertices[number[_compute_label_row(above, arc)] - ends[arc.upper]]] = label
-        chains.append(Chain(arc.link, vertices, arc.is_reversed))
+        chains.append(Chain(arc.link, vertices, arc.is_reversed, bus.line))
     for vertex, row in _walk_preorder(graph, chains, ends):
         rows[row].append(vertex)
     depths = [up + down for up, down in zip(above, below, strict=True)]
@@ -211,10 +239,9 @@ def _find_best_orders(rows: list[list[int]], chains: Sequence[Chain], count: int
     """Return the orders of the rows with the fewest crossings, found by sweeping up and down from several starts."""
     upper: list[list[int]] = [[] for _ in range(count)]
     lower: list[list[int]] = [[] for _ in range(count)]
-    for chain in chains:
-        for above, below in chain.pairs:
-            lower[above].append(below)
-            upper[below].append(above)
+    for above, below, _ in dict.fromkeys((*pair, chain.line) for chain in chains for pair in chain.pairs):
+        lower[above].append(below)
+        upper[below].append(above)
     best, fewest = [rows], _count_crossings(rows, lower)
     for start in range(START_ORDERS if count <= LARGE_GRAPH_VERTICES else 2):
         order = _shuffle_rows(rows, start)

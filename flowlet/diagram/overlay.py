@@ -9,7 +9,7 @@ from typing import Self
 
 from flowlet.instance.instance import Status
 
-__all__ = ["ChangeOverlay", "DefinitionOverlay", "InstanceOverlay", "Overlay"]
+__all__ = ["ChangeOverlay", "DefinitionOverlay", "InstanceOverlay", "Overlay", "StatePair"]
 
 StatePair = tuple[str, str]
 
@@ -60,13 +60,18 @@ class DefinitionOverlay:
     """The statistics of all instances of a definition.
 
     Attributes:
-        instance_counts: How many instances are in each state.
-        shares: The share of the instances that left ``from`` by the transition (from, to), from 0 to 1.
+        instance_counts: How many instances are open in each state.
+        failed_counts: How many instances are FAILED in each state.
+        shares: The share of the instances that entered ``from`` which took the transition (from, to), from 0 to 1.
+        deadline_shares: The part of that share which took it because a deadline passed; only transitions of which a
+            part did.
         median_seconds: The median time in ``from`` before the transition, in seconds.
     """
 
     instance_counts: Mapping[str, int] = field(default_factory=dict)
+    failed_counts: Mapping[str, int] = field(default_factory=dict)
     shares: Mapping[StatePair, float] = field(default_factory=dict)
+    deadline_shares: Mapping[StatePair, float] = field(default_factory=dict)
     median_seconds: Mapping[StatePair, float] = field(default_factory=dict)
 
 

@@ -9,6 +9,8 @@ __all__ = [
     "BOX_COLORS",
     "ICON_PATHS",
     "LINE_COLOR",
+    "MARK_COLORS",
+    "MARK_PATHS",
     "MUTED_COLOR",
     "STANDALONE_STYLESHEET",
     "STYLESHEET",
@@ -37,6 +39,13 @@ ICON_PATHS = {
 }
 """The icon beside a name, 12 by 12 pixels, so that the kinds differ by more than colour."""
 
+MARK_PATHS = {
+    "on-error": "M6.8 2L3.8 6.6H6.4L5.2 10L8.2 5.4H5.6Z",
+    "on-deadline": "M6 3.2V6L7.9 7.2",
+}
+"""The symbol of each mark on a state, 12 by 12 pixels, so that the two differ by more than colour."""
+MARK_COLORS = {"on-error": "#c02636", "on-deadline": "#96580a"}
+
 _RULES = """\
 .fl-diagram { max-width: 100%; height: auto; font: 550 13px Inter, system-ui, -apple-system, "Segoe UI", sans-serif }
 .fl-diagram text { fill: var(--text); text-anchor: middle; font-variant-numeric: tabular-nums }
@@ -44,7 +53,13 @@ _RULES = """\
 .fl-background { fill: var(--surface) }
 .fl-edge { fill: none; stroke: var(--fl-line); stroke-width: 1.5; stroke-linejoin: round }
 .fl-arrow { fill: var(--fl-line) }
-.fl-edge.otherwise { stroke-dasharray: 4 3 }
+.fl-edge.on-error { stroke: var(--err); stroke-dasharray: 5 3 }
+.fl-arrow.on-error { fill: var(--err) }
+.fl-edge.on-deadline { stroke: var(--warn); stroke-dasharray: 1.5 3 }
+.fl-arrow.on-deadline { fill: var(--warn) }
+.fl-mark circle { fill: var(--surface); stroke: var(--err); stroke-width: 1.5 }
+.fl-mark path { stroke: var(--err) }
+.fl-mark.on-deadline circle, .fl-mark.on-deadline path { stroke: var(--warn) }
 .fl-edge.done { stroke: var(--accent); stroke-width: 2.25 }
 .fl-arrow.done { fill: var(--accent) }
 .fl-edge.share-0 { stroke-opacity: .55 }
@@ -53,7 +68,7 @@ _RULES = """\
 .fl-label rect { fill: var(--surface) }
 .fl-label text { fill: var(--muted); font-size: 11px }
 .fl-label .number { font-size: 10.5px; font-weight: 450 }
-.fl-label.loop text { text-anchor: start }
+.fl-label.loop text, .fl-state .with-icon { text-anchor: start }
 .fl-label.done text { fill: var(--accent) }
 .fl-state > rect { fill: var(--surface); stroke: var(--fl-box); stroke-width: 1.5 }
 .fl-icon { fill: none; stroke: var(--muted); stroke-width: 1.6; stroke-linecap: round; stroke-linejoin: round }
@@ -79,10 +94,12 @@ _RULES = """\
 .fl-state.is-cancelled, .fl-state.is-paused { --fl-now: var(--muted) }
 .fl-badge rect { fill: var(--text) }
 .fl-badge text { fill: var(--surface); font-size: 11px; font-weight: 600 }
+.fl-badge.failed-here rect { fill: var(--err) }
+.fl-badge.failed-here text { fill: var(--surface) }
 .fl-badge.edge rect { fill: var(--surface); stroke: var(--accent); stroke-width: 1.25 }
 .fl-badge.edge text { fill: var(--accent); font-size: 10.5px }
 .fl-diagram a:hover .fl-state > rect, .fl-diagram a:focus-visible .fl-state > rect { stroke: var(--accent) }
-.fl-diagram { --fl-line: light-dark(#8791a8, #66728e); --fl-box: light-dark(#aeb8cb, #4b5773);
+.fl-diagram, .fl-key { --fl-line: light-dark(#8791a8, #66728e); --fl-box: light-dark(#aeb8cb, #4b5773);
   --fl-visited: light-dark(#f7f7ff, #191c36); --fl-receive: light-dark(#1c5fae, #7db8ff);
   --fl-receive-soft: light-dark(#e1eefc, #10294a) }
 @media (prefers-reduced-motion: no-preference) {

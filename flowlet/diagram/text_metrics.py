@@ -1,7 +1,8 @@
-"""Texts and numbers on a diagram: cleaning, measuring and shortening them."""
+"""Texts and numbers on a diagram: cleaning, measuring and wrapping them."""
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "format_share",
     "measure_text",
     "shorten_text",
+    "wrap_text",
 ]
 
 _WIDTHS = {
@@ -21,6 +23,8 @@ _WIDTHS = {
     **dict.fromkeys("ABCDEFGHJKLNOPQRSTUVXYZ&+=<>~#×·", 0.7),
 }
 _DEFAULT_WIDTH, _WIDE_WIDTH = 0.6, 1.05
+_WORDS = re.compile(r"[^\s_./:-]*[\s_./:-]+|(?:[^\W_a-z]|\d)+(?=[^\W_a-z][a-z])|[^\W\d_a-z]?[^\sA-Z_./:-]+|.")
+"""The parts between which a text may be wrapped: after a blank or a separator, and before a capital letter."""
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 
 
@@ -55,6 +59,36 @@ def _measure_letter(letter: str) -> float:
     if unicodedata.east_asian_width(letter) in "WF":
         return _WIDE_WIDTH
     return _WIDTHS.get(letter, 0.7)
+
+
+def wrap_text(text: str, size: float, width: float) -> tuple[str, ...]:
+    """Return a text in lines that are no wider than ``width`` pixels. Joined, the lines are the text.
+
+    Lines end after a blank or a separator, or before a capital letter; a longer part is broken anywhere.
+
+    Args:
+        text: A text on one line.
+        size: The size of its font, in pixels.
+        width: The width of a line; at least that of one letter.
+    """
+    lines = [""]
+    used = 0.0
+    for word in _WORDS.findall(text):
+        needed, visible = measure_text(word, size), measure_text(word.rstrip(), size)
+        if lines[-1] and used + visible > width:
+            lines.append("")
+            used = 0
+        if visible <= width:
+            lines[-1] += word
+            used += needed
+            continue
+        for letter in word:
+            if lines[-1] and used + measure_text(letter, size) > width:
+                lines.append("")
+                used = 0
+            lines[-1] += letter
+            used += measure_text(letter, size)
+    return tuple(lines)
 
 
 def shorten_text(text: str, limit: int) -> str:

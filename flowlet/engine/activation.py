@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from random import Random
 from typing import Any, Protocol
 
@@ -12,8 +13,8 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.entry import build_state_entry
 from flowlet.definition.versions.migrations import VersionError, describe_higher_version
 from flowlet.engine.attempt import Attempt, ends_process, take_back_cancellations
-from flowlet.engine.children import UnknownChildError, build_children
-from flowlet.engine.failures import fail_attempt, format_error_traceback
+from flowlet.engine.children import NO_SPAWN, Spawn, UnknownChildError, build_spawn
+from flowlet.engine.failures import fail_attempt, format_error, format_error_traceback
 from flowlet.engine.handlers.handler_call import (
     HandlerCall,
     UnreadableError,
@@ -23,7 +24,9 @@ from flowlet.engine.handlers.handler_call import (
     save_vars,
 )
 from flowlet.engine.handlers.handler_context import ActivationInputs, ContextBuilder
+from flowlet.engine.limits.effects import build_queued, is_without_slot, with_result
 from flowlet.engine.messages.waits import wait_for_message
+from flowlet.engine.people.entries import build_asking_inbox
 from flowlet.engine.plan import NO_POLICY, Plan, Policy, build_plan, build_policy
 from flowlet.engine.release import build_gated
 from flowlet.engine.results import (
@@ -35,18 +38,16 @@ from flowlet.engine.results import (
     return_to_wait,
 )
 from flowlet.engine.threads.handler_threads import HandlerThreads
-from flowlet.errors import (
-    FlowletError,
-    UnknownStateError,
-    UnknownWorkflowError,
-)
-from flowlet.instance.instance import ActionKind, Instance
+from flowlet.errors import FlowletError, UnknownStateError, UnknownWorkflowError
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Instance
 from flowlet.instance.json_text import parse_json
-from flowlet.instance.message import Message
+from flowlet.instance.message import Message, ReceivedNames
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_attempt
 from flowlet.protected_tasks import raise_refused_cancellations, take_refused_cancellations
 from flowlet.workflow.context import NO_RELATIVES, Failure, Relatives, TransactionSource
+from flowlet.workflow.outcome import Outcome
 
 __all__ = ["ActivationRunner", "Resources"]
 
@@ -120,6 +121,7 @@ class ActivationRunner:
         is_stopped: Callable[[], bool] = _assume_stopped,
         failure: Failure | None = None,
         message: Message | None = None,
+        plan: Plan | None = None,
     ) -> Transition:
         """Run the handler of a claimed instance's state, and return everything that the commit has to write.
 
@@ -129,28 +131,29 @@ class ActivationRunner:
 
         Args:
             instance: The instance, as claimed.
-            relatives: Its children and its parent, as far as ``get_context_attributes`` says that they are used.
+            relatives: Its children and its parent, as far as the plan's ``context_attributes`` say that they are used.
             transaction: Opens the connection of ``Context.transaction``.
             read_vars: The variables as the previous transition of this lease left them, parsed and not yet given to a
                 handler; None reads them from the instance.
             is_stopped: Returns whether the caller has cancelled this activation. Every other cancellation comes from
                 the handler. By default every cancellation counts as the caller's.
-            failure: What led to its state by ``on_error``, if ``reads_error`` says that it is used.
+            failure: What led to its state by ``on_error``, if the plan's ``reads_error`` says that it is used.
             message: The message that its state receives, whose id is the instance's ``message_id``; None for none.
+            plan: What ``find_plan`` has returned.
 
         Raises:
             asyncio.CancelledError: If the caller has cancelled the activation; nothing is to be written then.
         """
         try:
-            plan = self._get_plan(instance)
+            plan = plan or self._get_plan(instance)
         except FlowletError as error:
             return self._refuse_instance(instance, error)
         attempt = Attempt(instance, plan.policy, self._executor_id, self._clock.monotonic())
         bind_attempt(instance.state, instance.attempt + 1)
         handler = plan.handler
         is_asked = (plan.is_manual and instance.answer_json is None) or (plan.messages and message is None)
-        if handler is None or is_asked:
-            return self._skip_handler(plan, attempt)
+        if handler is None or is_asked or is_without_slot(instance, plan.state.limits):
+            return self._skip_handler(plan, attempt, is_asked=bool(is_asked))
         task = asyncio.current_task()
         cancels = task.cancelling() if task else 0
         try:
@@ -164,7 +167,8 @@ class ActivationRunner:
             raise_refused_cancellations()
             if task and task.cancelling() > cancels and not is_stopped():
                 await take_back_cancellations(task, cancels)
-            return self._build_success(plan, attempt, run, result)
+            spawn = await self._build_spawn(attempt, result)
+            return with_result(self._build_success(plan, attempt, run, result, spawn), attempt, fault=None)
         except BaseException as error:  # whatever a handler raises is its instance's failure
             if ends_process(error, task):
                 raise
@@ -175,26 +179,21 @@ class ActivationRunner:
                     raise asyncio.CancelledError from error
             return await self._build_gated_or_failure(attempt, take_refused_cancellations(error) or error)
 
-    def get_context_attributes(self, instance: Instance) -> frozenset[str] | None:
-        """Return what the handler of an instance's state reads of its context; None if that cannot be known."""
+    def find_plan(self, instance: Instance) -> Plan | None:
+        """Return the plan of an instance's state; None if it cannot be run here, which ``run`` answers."""
         try:
-            return self._get_plan(instance).context_attributes
+            return self._get_plan(instance)
         except FlowletError:
-            return frozenset()
+            return None
 
-    def reads_error(self, instance: Instance) -> bool:
-        """Return whether the handler of an instance's state may read the failure that led there by ``on_error``."""
-        try:
-            return self._get_plan(instance).reads_error
-        except FlowletError:
-            return False
-
-    def get_message_names(self, instance: Instance) -> tuple[str, ...]:
-        """Return the names of the messages that the state of an instance receives; empty for every other state."""
-        try:
-            return tuple(self._get_plan(instance).messages)
-        except FlowletError:
-            return ()
+    def get_received_names(self, instance: Instance) -> ReceivedNames | None:
+        """Return the names of the messages that the state of an instance receives; None for every other state."""
+        plan = self.find_plan(instance)
+        if plan is None:
+            return None
+        definition = plan.definition
+        names = ReceivedNames(tuple(plan.messages), tuple(definition.messages), definition.version)
+        return names if names.awaited else None
 
     def build_rejection(self, instance: Instance, error: Exception, *, refused: Transition | None = None) -> Transition:
         """Return the transition that replaces one whose row the store refused: a failed attempt.
@@ -205,6 +204,7 @@ class ActivationRunner:
             refused: The refused transition, for the lines that its handler logged.
         """
         attempt = self._start_attempt(instance)
+        attempt.is_unanswered = refused is not None and refused.inbox is not None  # the entry is deleted at the end
         for action in refused.actions if refused else ():
             if action.kind is ActionKind.LOG:
                 attempt.lines.append((action.at_us, action.text or ""))
@@ -231,15 +231,19 @@ class ActivationRunner:
             return NO_POLICY
         return build_policy(definition, definition.find_state(instance.state))
 
-    def _skip_handler(self, plan: Plan, attempt: Attempt) -> Transition:
-        """Return the transition where no handler is to run: at an end, or without an answer or a message."""
+    def _skip_handler(self, plan: Plan, attempt: Attempt, *, is_asked: bool) -> Transition:
+        """Return the transition where no handler is to run: at an end, without an answer, a message, or a slot."""
         attempt.end(self._clock)
         if plan.handler is None:
+            attempt.is_unanswered = True  # of a state that was a manual one in an earlier version, perhaps
             return end_instance(attempt, build_state_entry(plan.state))
+        if not is_asked and plan.state.limits is not None:
+            return build_queued(attempt.instance, plan.state.limits, now=attempt.ended_at)
         if plan.messages:
             return wait_for_message(plan, attempt)
         if plan.deadline_entry is None:
-            return return_to_wait(attempt)
+            return replace(return_to_wait(attempt), inbox=build_asking_inbox(attempt, plan.state))
+        attempt.is_unanswered = True
         return pass_deadline(attempt, plan.deadline_entry, "no answer")
 
     def _prepare_call(self, plan: Plan, attempt: Attempt, inputs: ActivationInputs) -> HandlerCall:
@@ -291,16 +295,17 @@ class ActivationRunner:
         subject = f"the handler of state {instance.state!r} of {instance.type} {instance.id}"
         return self.threads.call_handler(handler, call.arguments, subject=subject, stop_requested=call.stop_requested)
 
-    def _build_success(self, plan: Plan, attempt: Attempt, call: HandlerCall, result: object) -> Transition:
+    async def _build_spawn(self, attempt: Attempt, result: object) -> Spawn:
+        if not isinstance(result, Outcome) or not result.children:
+            return NO_SPAWN
+        return await build_spawn(attempt, result.children, self._find_definition, self._clock)
+
+    def _build_success(
+        self, plan: Plan, attempt: Attempt, call: HandlerCall, result: object, spawn: Spawn
+    ) -> Transition:
         entry, outcome = resolve_next_state(plan, result, call.choice)
         variables = save_vars(plan, attempt, call)
-        requests = outcome.children if outcome is not None else ()
-        children = (
-            build_children(attempt.instance, requests, now=attempt.ended_at, find_definition=self._find_definition)
-            if requests
-            else ()
-        )
-        effects = build_effects(plan, entry, outcome, ended_at=attempt.ended_at, children=children, variables=variables)
+        effects = build_effects(plan, entry, outcome, ended_at=attempt.ended_at, spawn=spawn, variables=variables)
         if plan.reads_vars and attempt.instance.vars_version != plan.definition.vars_version:
             effects = effects._replace(vars_version=plan.definition.vars_version)
         if call.message is not None and effects.text is None:
@@ -335,4 +340,5 @@ class ActivationRunner:
 
     def _build_failure(self, attempt: Attempt, error: BaseException) -> Transition:
         attempt.end(self._clock)
-        return fail_attempt(attempt, error, detail=format_error_traceback(error), random=self._random)
+        failed = fail_attempt(attempt, error, detail=format_error_traceback(error), random=self._random)
+        return with_result(failed, attempt, fault=format_error(error))

@@ -9,7 +9,8 @@ from typing import Any
 
 from flowlet.clock import Clock
 from flowlet.engine.plan import Policy
-from flowlet.instance.instance import Action, ActionKind, Instance
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Instance
 from flowlet.shutdown import are_stop_signals_watched
 from flowlet.text import clean_text, mask_secrets
 
@@ -41,6 +42,7 @@ class Attempt:
         ended_at: When it ended, in microseconds since 1970 UTC; 0 while it runs.
         duration_ms: How long it took; 0 while it runs.
         username: Who answered, in a manual state.
+        is_unanswered: Whether it ends the wait of a manual state without an answer.
     """
 
     instance: Instance
@@ -50,6 +52,7 @@ class Attempt:
     ended_at: int = 0
     duration_ms: int = 0
     username: str | None = None
+    is_unanswered: bool = False
     lines: LogLines = field(default_factory=LogLines)
 
     @property

@@ -156,25 +156,27 @@ class Committer:
         """
         is_known = transitions[0].instance.id in self._suspect_ids
         attempts_left = 1 if is_known else MAX_BATCH_ATTEMPTS
-        backoff = Backoff(f"committing {len(transitions)} transitions")
-        while True:
-            try:
-                results: list[CommitResult | Exception] = await self._commit_unlocked(transitions, is_known=is_known)
-            except RowsLockedError as error:
-                raise _LockedError from error
-            except StoreUnavailableError as error:
-                if await self._store.instances.may_be_refusal(error):
-                    attempts_left -= 1
-                if not attempts_left:
+        with Backoff(f"committing {len(transitions)} transitions") as backoff:
+            while True:
+                try:
+                    results: list[CommitResult | Exception] = await self._commit_unlocked(
+                        transitions, is_known=is_known
+                    )
+                except RowsLockedError as error:
+                    raise _LockedError from error
+                except StoreUnavailableError as error:
+                    if await self._store.instances.may_be_refusal(error):
+                        attempts_left -= 1
+                    if not attempts_left:
+                        self._suspect(transitions, error, is_known=is_known)
+                        raise ConnectionLossError(sum(one.text_length for one in transitions), error) from error
+                    await self._store.clock.sleep(backoff.next_delay(error))
+                except Exception as error:
                     self._suspect(transitions, error, is_known=is_known)
-                    raise ConnectionLossError(sum(one.text_length for one in transitions), error) from error
-                await self._store.clock.sleep(backoff.next_delay(error))
-            except Exception as error:
-                self._suspect(transitions, error, is_known=is_known)
-                raise
-            else:
-                backoff.reset()
-                return results
+                    raise
+                else:
+                    backoff.reset()
+                    return results
 
     def _suspect(self, transitions: Sequence[Transition], error: Exception, *, is_known: bool) -> None:
         """Write each of these transitions alone from now on, and log the first error of a batch."""

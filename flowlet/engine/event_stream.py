@@ -38,13 +38,17 @@ FALLBACK_SECONDS = 5.0
 UNSIGNALLED_SECONDS = 1.0
 """How often it looks while signals cannot be heard, and how often a database is polled."""
 KEEPALIVE_SECONDS = 5.0
-"""After how long a subscriber without an event gets its new position."""
+"""After how long a subscriber without an event gets its new position; static/console.js counts missed ones."""
 PAGE_SIZE = 1_000
 MAX_BUFFERED_EVENTS = 10_000
 """Events that are kept for subscribers; a stream that is further behind reads the database itself."""
-SECONDS_PER_SUBSCRIBER = 0.0025
-"""How long the loop rests for each subscriber that it has woken: to send them one batch takes a tenth of that each, so
-that all of them together take a tenth of the time of the engine in the same process, however many there are."""
+TURNS_UNTIL_SENT = 3
+"""Turns of the event loop until all subscribers that were woken have sent their batch."""
+REST_PER_SENDING = 9.0
+"""How much longer the loop rests than it took to send a batch to all subscribers: together they take a tenth of the
+time of the engine in the same process, however many there are and however busy the machine is."""
+MAX_REST_PER_SUBSCRIBER = 0.01
+"""How many seconds it rests at most for each of them."""
 MAX_PAGES_UNANNOUNCED = 5
 """How many full pages are read before subscribers are woken: half of what is kept for them."""
 BEFORE_BUFFER = -1
@@ -72,10 +76,12 @@ class EventBroadcaster:
         self._buffer: deque[EventDelivery] = deque(maxlen=MAX_BUFFERED_EVENTS)
         self._buffer_end = 0
         self._unannounced_pages = 0
+        self._sending_seconds = 0.0
         self._shared_batches: dict[tuple[Hashable, int], EventBatch] = {}
         self._new_events = asyncio.Event()
         self._has_unread_commit = asyncio.Event()
         self._is_closed = False
+        self._is_current = True
 
     @property
     def subscriber_count(self) -> int:
@@ -159,7 +165,9 @@ class EventBroadcaster:
                 end = StreamEnd(after, BEFORE_BUFFER)
             subscriber = Subscriber(is_wanted, workflow_id, end, filter_key)
             pruned = 0 if after is None or isinstance(after, StreamEnd) else await self._history.read_pruned_line()
-            yield EventBatch(subscriber.position, gap_end=pruned if pruned > subscriber.position else 0)
+            gap_end = pruned if pruned > subscriber.position else 0
+            is_current = self._is_current and subscriber.place != BEFORE_BUFFER
+            yield EventBatch(subscriber.position, gap_end=gap_end, is_current=is_current)
             async for batch in self._stream_batches(subscriber):
                 yield batch
         finally:
@@ -208,17 +216,22 @@ class EventBroadcaster:
         if read is None:
             await self._clock.sleep(UNSIGNALLED_SECONDS)
         else:
-            sending = 0.0 if self._unannounced_pages else self._subscriber_count * SECONDS_PER_SUBSCRIBER
-            await self._clock.sleep(max(took, sending, 0.0 if read == PAGE_SIZE else TICK_SECONDS - took))
+            rest = min(self._sending_seconds * REST_PER_SENDING, self._subscriber_count * MAX_REST_PER_SUBSCRIBER)
+            await self._clock.sleep(
+                max(took, 0.0 if self._unannounced_pages else rest, 0.0 if read == PAGE_SIZE else TICK_SECONDS - took)
+            )
 
     async def _try_to_read(self) -> int | None:
         """Return how many new lines were read; None if the database did not let them be read."""
         try:
-            return await self._read_new_events()
+            read = await self._read_new_events()
+            self._is_current = True
+            return read
         except StoreUnavailableError as error:
             logger.debug("%d event streams wait, the store is away: %s", self._subscriber_count, error)
         except Exception:
             logger.exception("%d event streams wait after an unexpected error", self._subscriber_count)
+        self._is_current = False
         return None
 
     async def _read_new_events(self) -> int:
@@ -235,7 +248,7 @@ class EventBroadcaster:
         if len(new) == PAGE_SIZE and self._unannounced_pages < MAX_PAGES_UNANNOUNCED - 1:
             self._unannounced_pages += 1
         else:
-            self._wake_subscribers(has_events=bool(late or new or self._unannounced_pages))
+            await self._wake_subscribers(has_events=bool(late or new or self._unannounced_pages))
         return len(new)
 
     def _add_events(self, events: Sequence[HistoryEvent]) -> None:
@@ -243,11 +256,20 @@ class EventBroadcaster:
         self._buffer_end += len(events)
         self._shared_batches.clear()
 
-    def _wake_subscribers(self, *, has_events: bool) -> None:
+    async def _wake_subscribers(self, *, has_events: bool) -> None:
+        """Wake the subscribers, and note how long it takes until each has been sent its batch, or waits for its client.
+
+        In the first turn of the event loop their tasks become ready, in the next one they run.
+        """
         self._unannounced_pages = 0
+        self._sending_seconds = 0.0
         if has_events:
+            began = self._clock.monotonic()
             self._new_events.set()
             self._new_events = asyncio.Event()
+            for _ in range(TURNS_UNTIL_SENT):
+                await self._clock.sleep(0)
+            self._sending_seconds = self._clock.monotonic() - began
 
     async def _stream_batches(self, subscriber: Subscriber) -> AsyncIterator[EventBatch]:
         """Yield a subscriber's events: its past from the database, then what the loop reads."""
@@ -274,9 +296,9 @@ class EventBroadcaster:
         is_shared = subscriber.filter_key is not None and not subscriber.sent
         key = (subscriber.filter_key, subscriber.place)
         batch = self._shared_batches.get(key) if is_shared else None
-        if batch is None or batch.position != self._horizon:
+        if batch is None or (batch.position, batch.is_current) != (self._horizon, self._is_current):
             new = islice(self._buffer, subscriber.place - first, None)
-            batch = EventBatch(self._horizon, subscriber.select_deliveries(new))
+            batch = EventBatch(self._horizon, subscriber.select_deliveries(new), is_current=self._is_current)
             if is_shared:
                 self._shared_batches[key] = batch
         return batch
@@ -301,7 +323,7 @@ class EventBroadcaster:
             subscriber.sent.update(event.id for event in page if event.id > subscriber.position)
             if is_last:
                 subscriber.place = place
-            yield EventBatch(subscriber.position, deliveries)
+            yield EventBatch(subscriber.position, deliveries, is_current=is_last and self._is_current)
             if is_last:
                 return
             if cursor <= horizon:

@@ -12,6 +12,7 @@ from typing import Any
 from flowlet.clock import MICROSECONDS_PER_SECOND, set_call_deadline
 from flowlet.definition.registry import Registry
 from flowlet.engine.gates.version_check import find_incompatible_instances
+from flowlet.engine.limits.claims import list_policies
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import Backoff
 from flowlet.engine.registration import Registration
@@ -152,14 +153,14 @@ class Executor:
             StoreUnavailableError: If the store is away at the start, for longer than ``start_timeout``.
         """
         self._waits_until = self._store.clock.monotonic() + self._settings.start_timeout.total_seconds()
-        backoff = Backoff("saving the definitions")
-        while not self._stopping.is_set():
-            try:
-                await run_to_end(self._save_definitions())
-                backoff.reset()
-                break
-            except StoreUnavailableError as error:
-                await self._wait_for_store(error, backoff)
+        with Backoff("saving the definitions") as backoff:
+            while not self._stopping.is_set():
+                try:
+                    await run_to_end(self._save_definitions())
+                    backoff.reset()
+                    break
+                except StoreUnavailableError as error:
+                    await self._wait_for_store(error, backoff)
         async with self._registry.provided:
             unsubscribe = self._store.commit_signal.subscribe(self._on_commit, poll_rest_seconds=DEFAULT_POLL_SECONDS)
             try:
@@ -182,6 +183,7 @@ class Executor:
         for name in await self._store.definitions.save_definitions(self._registry.definitions, now=now):
             logger.warning("the definition of %s has changed, its version has not: raise version=", name)
         await self._scheduler.save_declared()
+        await self._store.limits.save_policies(list_policies(self._registry.definitions))
 
     async def _report_incompatible_instances(self) -> None:
         """Log which instances in flight these definitions cannot run: they wait for another version."""
@@ -201,19 +203,19 @@ class Executor:
             logger.warning("instances in flight cannot run here: %s", incompatibility.message)
 
     async def _run_until_stopped(self) -> None:
-        backoff = Backoff("starting an executor")
-        while not self._stopping.is_set():
-            try:
-                await self._run_registered()
-            except asyncio.CancelledError:
-                # ``run`` passes a cancellation on by stopping: this one comes from a task that does not own it.
-                if self._stopping.is_set():
-                    raise
-                logger.error(
-                    "executor %s was cancelled by a task that does not own it; starting anew", self._executor_id
-                )
-            except Exception as error:  # noqa: BLE001 - an executor that has been ready goes on
-                await self._wait_for_store(error, backoff)
+        with Backoff("starting an executor") as backoff:
+            while not self._stopping.is_set():
+                try:
+                    await self._run_registered()
+                except asyncio.CancelledError:
+                    # ``run`` passes a cancellation on by stopping: this one comes from a task that does not own it.
+                    if self._stopping.is_set():
+                        raise
+                    logger.error(
+                        "executor %s was cancelled by a task that does not own it; starting anew", self._executor_id
+                    )
+                except Exception as error:  # noqa: BLE001 - an executor that has been ready goes on
+                    await self._wait_for_store(error, backoff)
 
     async def _wait_for_store(self, error: Exception, backoff: Backoff) -> None:
         """Wait before another attempt; raise the error where it ends an executor that has not been ready yet."""
@@ -263,25 +265,25 @@ class Executor:
         )
 
     async def _claim_until_stopped(self, registration: Registration) -> None:
-        backoff = Backoff("claiming")
-        poll_seconds = self._settings.poll_interval.total_seconds()
-        worker = registration.worker
-        while not (self._stopping.is_set() or registration.is_lost.is_set()):
-            began = self._store.clock.now()
-            try:
-                claimed = await worker.claim_due()
-                self._claimed_at_elapsed = self._store.clock.monotonic()
-                self._claimed_at_store_time = claimed.now
-                if claimed.may_have_more:
-                    await self._wait_unless_stopped(registration, worker.wait_for_free_slots())
+        with Backoff("claiming") as backoff:
+            poll_seconds = self._settings.poll_interval.total_seconds()
+            worker = registration.worker
+            while not (self._stopping.is_set() or registration.is_lost.is_set()):
+                began = self._store.clock.now()
+                try:
+                    claimed = await worker.claim_due()
+                    self._claimed_at_elapsed = self._store.clock.monotonic()
+                    self._claimed_at_store_time = claimed.now
+                    if claimed.may_have_more:
+                        await self._wait_unless_stopped(registration, worker.wait_for_free_slots())
+                        continue
+                    self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
+                    backoff.reset()
+                except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
+                    registration.maintenance.contact.record_failure(began)
+                    await self._wait_unless_stopped(registration, self._store.clock.sleep(backoff.next_delay(error)))
                     continue
-                self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
-                backoff.reset()
-            except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
-                registration.maintenance.contact.record_failure(began)
-                await self._wait_unless_stopped(registration, self._store.clock.sleep(backoff.next_delay(error)))
-                continue
-            await self._wakeup.sleep(poll_seconds)
+                await self._wakeup.sleep(poll_seconds)
 
     async def _wait_unless_stopped(self, registration: Registration, wait: Coroutine[Any, Any, None]) -> None:
         """Wait, but no longer than until the executor is to stop."""

@@ -14,8 +14,10 @@ from flowlet.engine.attempt import Attempt
 from flowlet.engine.messages.effects import keep_message
 from flowlet.engine.results import TransitionEffects, enter_state
 from flowlet.errors import Fail, OutcomeError
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.fingerprint import compute_fingerprint, format_reason
-from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.inbox_entry import InboxEffects
+from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.text import MAX_REASON_LENGTH, MAX_TEXT_LENGTH, clean_text, clean_traceback, mask_secrets
 from flowlet.workflow.context import Failure
@@ -160,6 +162,6 @@ def _stay_in_state(
         fingerprint=compute_fingerprint(instance.type, instance.state, text),
         failed_us=attempt.ended_at,
         gate=instance.gate if is_retried else None,
-        gated_state=instance.gated_state if is_retried else None,
         messages=keep_message(instance),
+        inbox=InboxEffects(None) if attempt.is_unanswered and not is_retried else None,
     )

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.committer import RejectedError, toggle_pause
 from flowlet.engine.outage import retry_while_away
 from flowlet.engine.release import build_release
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import ActionKind, Instance
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Instance
 from flowlet.instance.transition import Transition
+from flowlet.instance.version_gate import VersionGate
+from flowlet.store.callers.handler_session import open_handler_session
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.hosts import describe_error
 from flowlet.store.handler_connection import HandlerConnection
@@ -24,6 +29,8 @@ from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store
 
 __all__ = ["Excuses", "HandlerTransaction"]
+
+logger = logging.getLogger(__name__)
 
 CommitFunction = Callable[[Transition], Awaitable[Transition | None]]
 MAX_EXCUSES = 10
@@ -71,8 +78,10 @@ class HandlerTransaction:
         self._fault: Exception | None = None
         self._store = store
         self._executor_id = executor_id
-        self._transaction_block: AbstractAsyncContextManager[DatabaseSession] | None = None
+        self._transaction_block: AbstractAsyncContextManager[Any] | None = None
         self._connection: HandlerConnection | None = None
+        self._opened_by: Callable[[], Any] | None = None
+        self._owner: Any = None
         self._open_lock: asyncio.Lock | None = None
         self._has_failed_to_open = False
         self._has_ended = False
@@ -90,18 +99,30 @@ class HandlerTransaction:
             await self._roll_back()
 
     @contextlib.asynccontextmanager
-    async def open(self) -> AsyncIterator[HandlerConnection]:
+    async def open(self, open_connection: Callable[[], Any] | None = None) -> AsyncIterator[Any]:
         """Yield the connection; every use within one activation is the same transaction.
 
+        Args:
+            open_connection: Opens the handler's own connection or session, which is yielded then; None for one of ours.
+
         Raises:
-            RuntimeError: If the activation is over.
+            RuntimeError: If the activation is over, or the transaction was opened in another way before.
+            StoreError: If a connection of the handler's own cannot be shared.
         """
         self._open_lock = self._open_lock or asyncio.Lock()
         async with self._open_lock:
             if self._has_ended:
                 raise RuntimeError("ctx.transaction() was called in an activation that has ended")
-            connection = self._connection = self._connection or await self._open_connection()
-        yield connection
+            if self._connection is None:
+                self._connection = await self._open_connection(open_connection)
+                self._opened_by = open_connection
+            elif self._opened_by != open_connection:
+                raise RuntimeError(
+                    "ctx.transaction() was called twice in one activation with different arguments: its transaction is "
+                    "one, on one connection"
+                )
+            given = self._connection if self._owner is None else self._owner
+        yield given
 
     def commit(self, transition: Transition, commit: CommitFunction) -> Awaitable[Transition | None]:
         """Commit the handler's writes together with its transition; a failed attempt commits without them.
@@ -130,7 +151,7 @@ class HandlerTransaction:
         if any(action.kind is ActionKind.ERROR for action in transition.actions):
             is_excused = self._has_failed_to_open or await self._roll_back_and_check_excuse(transition, conflict)
             return await commit(self._release_instance(transition) if is_excused else transition)
-        if transition.gate is not None:
+        if VersionGate.parse(transition.gate) is not None:
             await self._roll_back()
             return await commit(transition)
         if connection is None or block is None:
@@ -160,7 +181,7 @@ class HandlerTransaction:
         return None
 
     async def _finish_commit(
-        self, block: AbstractAsyncContextManager[DatabaseSession], committed: Transition, commit: CommitFunction
+        self, block: AbstractAsyncContextManager[Any], committed: Transition, commit: CommitFunction
     ) -> Transition | None:
         """Send COMMIT; where its answer is lost, find out whether it was committed."""
         try:
@@ -239,17 +260,23 @@ class HandlerTransaction:
         seconds = RETRY_SECONDS[min(self._excuse_count, len(RETRY_SECONDS) - 1)]
         return replace(back, next_activation_us=now + seconds * MICROSECONDS_PER_SECOND)
 
-    async def _open_connection(self) -> HandlerConnection:
-        block = self._store.instances.transaction()
+    async def _open_connection(self, open_connection: Callable[[], Any] | None) -> HandlerConnection:
+        block: AbstractAsyncContextManager[Any] = self._store.instances.transaction()
+        if open_connection is not None:
+            block = open_handler_session(open_connection, self._store.connections)
         try:
-            session = await block.__aenter__()
+            opened: Any = await block.__aenter__()
         except Exception as error:
-            # No statement of the handler has run: not even a lock timeout is its fault.
+            # No statement of the handler has run: not even a lock timeout is its fault. What the application's own
+            # pool raises is a failed attempt: it says nothing about the store, and may last.
             errors = self._store.connections.dialect.errors
-            self._has_failed_to_open = self._is_store_unavailable(error) or errors.is_conflict(error)
+            is_ours = open_connection is None
+            self._has_failed_to_open = is_ours and (self._is_store_unavailable(error) or errors.is_conflict(error))
             raise
         self._transaction_block, self._has_failed_to_open = block, False
-        return HandlerConnection(session)
+        if open_connection is not None:
+            self._owner, opened = opened
+        return HandlerConnection(opened)
 
     async def _roll_back(self) -> None:
         connection, self._connection = self._connection, None
@@ -258,5 +285,7 @@ class HandlerTransaction:
             return
         connection.end()
         error = _RollbackError()
-        with contextlib.suppress(StoreUnavailableError):
+        try:
             await block.__aexit__(_RollbackError, error, None)
+        except Exception as failed:  # noqa: BLE001 - the application's library may raise anything for a lost connection
+            logger.debug("a handler's transaction could not be rolled back, the server does so: %s", failed)

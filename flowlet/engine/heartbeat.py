@@ -145,24 +145,24 @@ class Heartbeat:
             return
         lease_seconds = self._lease.total_seconds()
         seconds = lease_seconds / 3
-        backoff = Backoff("renewing the executor's lease")
         connections: Connections | None = None
         watch = asyncio.create_task(self._watch_lease())
         try:
-            while not await self._wait_for_stop(seconds):
-                sent_at = self._store.clock.now()
-                try:
-                    connections = connections or await self._connect()
-                    if not await self._beat_once(connections):
-                        self._call_in_executor_loop(self._on_lost)
-                        return
-                except Exception as error:  # noqa: BLE001 - if the thread ended, all that runs here would be given up
-                    self._call_in_executor_loop(partial(self._on_missed_beat, sent_at))
-                    seconds = min(backoff.next_delay(error), lease_seconds / 10)
-                else:
-                    self._call_in_executor_loop(self._on_beat)
-                    backoff.reset()
-                    seconds = lease_seconds / 3
+            with Backoff("renewing the executor's lease") as backoff:
+                while not await self._wait_for_stop(seconds):
+                    sent_at = self._store.clock.now()
+                    try:
+                        connections = connections or await self._connect()
+                        if not await self._beat_once(connections):
+                            self._call_in_executor_loop(self._on_lost)
+                            return
+                    except Exception as error:  # noqa: BLE001 - if the thread ended, all that runs here would be given up
+                        self._call_in_executor_loop(partial(self._on_missed_beat, sent_at))
+                        seconds = min(backoff.next_delay(error), lease_seconds / 10)
+                    else:
+                        self._call_in_executor_loop(self._on_beat)
+                        backoff.reset()
+                        seconds = lease_seconds / 3
         finally:
             await cancel_and_wait(watch)
             if connections is not None:

@@ -12,6 +12,7 @@ from random import Random
 from flowlet.auth.sessions import Sessions
 from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.engine.outage import Backoff, Contact
+from flowlet.engine.people.due_questions import process_due_questions
 from flowlet.engine.worker import Worker
 from flowlet.settings import ExecutorSettings
 from flowlet.store.counters import MAX_ROLLUP_ROWS
@@ -29,6 +30,9 @@ REST_FACTOR = 20
 
 MAX_ROLLUPS = 10
 """How many times one round rolls up counters at most, 100 rows each time: every roll-up blocks the other executors."""
+
+MAX_REMINDER_ROUNDS = 10
+"""How many transactions remind of questions in one round at most, of up to 100 each: leases are repaired in between."""
 
 MAX_EXPLAIN_SECONDS = 0.05
 """How long instances that no executor serves are explained before the other checks have their turn."""
@@ -75,28 +79,28 @@ class Maintenance:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        backoff = Backoff("maintenance", is_rare=True)
-        lease = self._settings.lease.total_seconds()
-        pause = min(1.0, lease / 6)
-        due = self._store.clock.monotonic() + lease / 3
-        while True:
-            await self._wait_for_check(min(pause, max(MIN_PAUSE_SECONDS, self._get_seconds_to_expiry())))
-            round_began = self.contact.record_running()
-            try:
-                if self._worker.get_oldest_lease_seconds() > MIN_PAUSE_SECONDS:
-                    began = self._store.clock.monotonic()
-                    await self.drop_lost_leases()
-                    self._rest_seconds = REST_FACTOR * (self._store.clock.monotonic() - began)
-                if self._get_seconds_to_expiry() <= 0:
-                    await self.repair_leases()
-                await self._explain_unserved()
-                if self._store.clock.monotonic() >= due:
-                    due = self._store.clock.monotonic() + lease / 3 * (0.8 + 0.4 * self._random.random())
-                    await self.run_checks()
-                    backoff.reset()
-            except Exception as error:  # noqa: BLE001 - without maintenance, leases would never be repaired
-                self.contact.record_failure(round_began)
-                await self._store.clock.sleep(backoff.next_delay(error))
+        with Backoff("maintenance", is_rare=True) as backoff:
+            lease = self._settings.lease.total_seconds()
+            pause = min(1.0, lease / 6)
+            due = self._store.clock.monotonic() + lease / 3
+            while True:
+                await self._wait_for_check(min(pause, max(MIN_PAUSE_SECONDS, self._get_seconds_to_expiry())))
+                round_began = self.contact.record_running()
+                try:
+                    if self._worker.get_oldest_lease_seconds() > MIN_PAUSE_SECONDS:
+                        began = self._store.clock.monotonic()
+                        await self.drop_lost_leases()
+                        self._rest_seconds = REST_FACTOR * (self._store.clock.monotonic() - began)
+                    if self._get_seconds_to_expiry() <= 0:
+                        await self.repair_leases()
+                    await self._explain_unserved()
+                    if self._store.clock.monotonic() >= due:
+                        due = self._store.clock.monotonic() + lease / 3 * (0.8 + 0.4 * self._random.random())
+                        await self.run_checks()
+                        backoff.reset()
+                except Exception as error:  # noqa: BLE001 - without maintenance, leases would never be repaired
+                    self.contact.record_failure(round_began)
+                    await self._store.clock.sleep(backoff.next_delay(error))
 
     def _get_seconds_to_expiry(self) -> float:
         """Return after how many seconds the first lease of an executor runs out unless it is renewed before.
@@ -123,7 +127,7 @@ class Maintenance:
         self._check_requested.clear()
 
     async def run_checks(self) -> None:
-        """Run one round: repair, hand back what does not run, delete expired messages, explain, roll up, delete.
+        """Run one round: repair, hand back what does not run, expire messages, remind, explain, roll up, delete.
 
         Raises:
             StoreUnavailableError: If the database is away.
@@ -133,6 +137,9 @@ class Maintenance:
         self._round_count += 1
         while await self._store.messages.delete_expired(now=self._store.clock.now()) == MAX_EXPIRED_MESSAGES:
             pass
+        for _ in range(MAX_REMINDER_ROUNDS):
+            if not await process_due_questions(self._store, self._executor_id):
+                break
         if self._round_count % 3 == 1:
             await self._unserved_reasons.begin_lap()
             await self._explain_unserved()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from typing import Protocol
 
-from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import log_with_traceback
 
 __all__ = ["ExecutorObserver", "log_transition"]
 
 logger = logging.getLogger(__name__)
+_FAILED = Status.FAILED  # each transition reads it, which is slow from an enum
 
 
 class ExecutorObserver(Protocol):
@@ -47,7 +49,7 @@ def log_transition(transition: Transition) -> None:
             if action.kind is ActionKind.ERROR:
                 _log_failed_attempt(transition, action)
     instance = transition.instance
-    if transition.status is Status.FAILED:
+    if transition.status is _FAILED:
         logger.error(
             "workflow %d (%s) is FAILED in state %r: %s",
             instance.id,

@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from flowlet.clock import Clock, to_microseconds
 from flowlet.errors import FlowletError, StoreUnavailableError
@@ -41,13 +41,15 @@ class Backoff:
     answered with an error, the first one is logged as an error, and the success that follows. All other lines are debug
     lines, so that an hour is not thousands of errors.
 
+    A context manager: at the end of its block the activity has succeeded or was given up.
+
     Args:
         activity: What is retried, as a log line begins: "claiming", "committing 5 transitions".
         is_rare: Whether the activity notices that the store is back long after it is.
         outage_log: Where outages are logged.
     """
 
-    __slots__ = ("__weakref__", "_activity", "_has_logged_error", "_is_rare", "_outage_log", "failures")
+    __slots__ = ("_activity", "_has_logged_error", "_is_rare", "_outage_log", "failures")
 
     def __init__(self, activity: str, *, is_rare: bool = False, outage_log: OutageLog = PROCESS_OUTAGE) -> None:
         self._activity = activity
@@ -55,6 +57,13 @@ class Backoff:
         self._outage_log = outage_log
         self._has_logged_error = False
         self.failures = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.failures:
+            self._outage_log.record_given_up(self)
 
     def next_delay(self, error: Exception) -> float:
         """Log a failed attempt, and return how long to wait before the next one, in seconds."""
@@ -89,10 +98,12 @@ class Contact:
         clock: The store's clock. Where the machine's own clock does not show a suspend, it is behind until the next
             heartbeat sets it; that jump is a time without contact, too.
         lease: The length of a lease. Half of it without a sign of life counts as a time without contact.
+        outage_log: Where outages are logged.
     """
 
-    def __init__(self, clock: Clock, lease: timedelta) -> None:
+    def __init__(self, clock: Clock, lease: timedelta, *, outage_log: OutageLog = PROCESS_OUTAGE) -> None:
         self._clock = clock
+        self._outage_log = outage_log
         self._lease = to_microseconds(lease)
         self._last_seen = clock.now()
         self._failing_since: int | None = None
@@ -109,6 +120,7 @@ class Contact:
     def record_success(self) -> None:
         """Note that the store has just answered."""
         now = self.record_running()
+        self._outage_log.record_contact()
         if self._failing_since is not None:
             self._add_outage(self._failing_since, now)
             self._failing_since = None
@@ -157,17 +169,15 @@ async def retry_while_away(
         StoreUnavailableError: If the store is still away after that time.
         Exception: Whatever else the call raises.
     """
-    backoff: Backoff | None = None
     until = clock.monotonic() + seconds
-    while True:
-        try:
-            result = await call()
-        except StoreUnavailableError as error:
-            if clock.monotonic() >= until:
-                raise
-            backoff = backoff or Backoff(activity)
-            await clock.sleep(backoff.next_delay(error))
-            continue
-        if backoff is not None:
-            backoff.reset()
-        return result
+    with Backoff(activity) as backoff:
+        while True:
+            try:
+                result = await call()
+            except StoreUnavailableError as error:
+                if clock.monotonic() >= until:
+                    raise
+                await clock.sleep(backoff.next_delay(error))
+            else:
+                backoff.reset()
+                return result

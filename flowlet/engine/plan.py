@@ -21,19 +21,26 @@ class Policy:
     """The rules for the transition that follows an attempt.
 
     Attributes:
-        version: The definition's; None where there is no definition.
+        definition: The definition; None for an instance whose workflow is not known here.
         retry: The policy of a failed attempt.
         error_entry: The state to enter when the attempts are used up; None means to end as FAILED.
         loop_limit: How many transitions without any wait are taken to be an endless loop.
+        breaker_scope: The scope of the breaker that counts the attempt; None for no breaker.
     """
 
-    version: int | None
+    definition: Definition | None
     retry: Retry
     error_entry: StateEntry | None
     loop_limit: int
+    breaker_scope: str | None = None
+
+    @property
+    def version(self) -> int | None:
+        """The definition's version; None where there is no definition."""
+        return self.definition.version if self.definition else None
 
 
-NO_POLICY = Policy(version=None, retry=Retry(), error_entry=None, loop_limit=0)
+NO_POLICY = Policy(definition=None, retry=Retry(), error_entry=None, loop_limit=0)
 """For an instance whose workflow is not known here."""
 
 
@@ -114,10 +121,11 @@ def build_plan(definition: Definition, state: StateDefinition) -> Plan:
 def build_policy(definition: Definition, state: StateDefinition | None) -> Policy:
     """Return the policy of a state; None means a state that the definition does not have."""
     return Policy(
-        version=definition.version,
+        definition=definition,
         retry=state.retry if state else definition.retry,
         error_entry=_find_state_entry(definition, state.on_error) if state else None,
         loop_limit=definition.loop_limit,
+        breaker_scope=state.limits.scope if state and state.limits and state.limits.breaker else None,
     )
 
 

@@ -63,6 +63,7 @@ class Registration:
     ) -> None:
         self._store = store
         self._settings = settings
+        self._get_last_claim = get_last_claim
         self._record = record
         self._parts = parts
         self._on_lost = on_lost
@@ -72,6 +73,7 @@ class Registration:
         self._maintenance_task = BackgroundTask("maintenance", self.maintenance.run)
         self._scheduler_task = BackgroundTask("scheduler", scheduler.run)
         pruner = Pruner(store, definitions, settings, executor_id=record.id, random=random)
+        self._spawner_task = BackgroundTask("spawner", parts.spawner.run)
         self._pruner_task = BackgroundTask("pruner", pruner.run)
         self._heartbeat = Heartbeat(
             store,
@@ -121,6 +123,7 @@ class Registration:
         self._maintenance_task.start()
         self._scheduler_task.start()
         self._pruner_task.start()
+        self._spawner_task.start()
         logger.info("executor %s runs %s", self._record.id, ", ".join(self._record.types))
 
     async def drain(self, forced: asyncio.Event) -> None:
@@ -144,6 +147,7 @@ class Registration:
         await self._maintenance_task.close()
         await self._scheduler_task.close()
         await self._pruner_task.close()
+        await self._spawner_task.close()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._leave())
             group.create_task(self._heartbeat.stop())
@@ -170,7 +174,8 @@ class Registration:
                     await committer.close()
                     # A claim whose caller was cancelled may still be under way: what it leases is handed back, too.
                     await self._store.connections.wait_until_idle()
-                    count = await self._store.executors.deregister(id, now=self._store.clock.now())
+                    now, claimed_at = self._store.clock.now(), self._get_last_claim()
+                    count = await self._store.executors.deregister(id, now=now, claimed_at=claimed_at)
                 logger.info("executor %s has stopped; %d instances were handed back", id, count)
             except Exception as error:  # noqa: BLE001 - whatever it was, the lease runs out and is repaired
                 logger.warning("executor %s could not leave the list, its lease will run out: %r", id, error)

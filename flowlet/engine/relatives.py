@@ -10,6 +10,8 @@ from flowlet.engine.failures import build_failure
 from flowlet.engine.outage import retry_while_away
 from flowlet.instance.instance import Instance
 from flowlet.store.opening import Store
+from flowlet.store.reports.children import count_children_of
+from flowlet.workflow.children import ChildCounts
 from flowlet.workflow.context import Failure, Relatives
 
 __all__ = ["LeaseRelatives", "RelativesReader"]
@@ -35,6 +37,7 @@ class RelativesReader:
             max_batch_weight=MAX_CHILDREN,
             weigh=lambda instance: instance.children,
         )
+        self._counts = Batcher(self._count_children, max_batch_size=MAX_PARENTS)
         self._parents = Batcher(self._read_parents, max_batch_size=MAX_PARENTS)
 
     async def read_children(self, instance: Instance) -> tuple[Instance, ...]:
@@ -45,6 +48,15 @@ class RelativesReader:
         """
         activity = f"reading the children of workflow {instance.id}"
         return await retry_while_away(partial(self._children.put, instance), self._store.clock, activity)
+
+    async def count_children(self, instance: Instance) -> ChildCounts:
+        """Return how many children an instance has, however long the store is away.
+
+        Raises:
+            BatcherClosedError: If the reader is closed.
+        """
+        activity = f"counting the children of workflow {instance.id}"
+        return await retry_while_away(partial(self._counts.put, instance), self._store.clock, activity)
 
     async def read_parent(self, parent_id: int) -> Instance | None:
         """Return the instance of an id, however long the store is away; None if it does not exist any more.
@@ -68,6 +80,7 @@ class RelativesReader:
     async def close(self) -> None:
         """Read nothing more."""
         await self._children.abandon()
+        await self._counts.abandon()
         await self._parents.abandon()
 
     async def _read_children(self, instances: Sequence[Instance]) -> list[tuple[Instance, ...]]:
@@ -76,6 +89,10 @@ class RelativesReader:
             if child.parent_id is not None:
                 found[child.parent_id].append(child)
         return [tuple(found[instance.id]) for instance in instances]
+
+    async def _count_children(self, instances: Sequence[Instance]) -> list[ChildCounts]:
+        found = await count_children_of(self._store.connections, sorted({instance.id for instance in instances}))
+        return [ChildCounts.of(found.get(instance.id, {}), instance.children) for instance in instances]
 
     async def _read_parents(self, ids: Sequence[int]) -> list[Instance | None]:
         found = await self._store.queries.get_many(sorted(set(ids)))
@@ -106,12 +123,15 @@ class LeaseRelatives:
         children: tuple[Instance, ...] | None = None if instance.children else ()
         if instance.children and (used is None or "children" in used):
             children = await self._read_children(instance)
+        counts = None
+        if instance.children and used is not None and "child_counts" in used and children is None:
+            counts = await self._reader.count_children(instance)
         if instance.parent_id is not None and (used is None or "parent" in used):
             is_parent_unread = False
             if not self._has_read_parent:
                 self._parent = await self._reader.read_parent(instance.parent_id)
                 self._has_read_parent = True
-        return Relatives(children, self._parent, is_parent_unread=is_parent_unread)
+        return Relatives(children, self._parent, is_parent_unread=is_parent_unread, child_counts=counts)
 
     async def _read_children(self, instance: Instance) -> tuple[Instance, ...]:
         if self._children is None or self._children_count != instance.children:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.fingerprint import GATED_REASON, format_gated_reason
-from flowlet.instance.instance import Action, ActionKind, Instance, Status, make_instance
+from flowlet.instance.instance import Instance, Status
+from flowlet.instance.record_maker import build_changer
 from flowlet.instance.transition import Transition
 from flowlet.instance.version_gate import VersionGate, compute_lane
 from flowlet.text import MAX_REASON_LENGTH, clean_text, mask_secrets
 
-__all__ = ["apply_transition", "build_gated", "build_release"]
+__all__ = ["apply_transition", "build_gated", "build_release", "build_unchanged"]
+
+_CHANGED_NAMES = (
+    *("status", "state", "vars_json", "next_activation_us", "attempt", "visit", "streak", "crashes", "version"),
+    *("children", "open_children", "wake_at_open_children", "held_status", "answer_json", "reason", "modified_us"),
+    *("ended_us", "fingerprint", "failed_us", "gate", "vars_version", "unsnapped_characters", "awaits_json", "unread"),
+    *("unread_seen", "message_id"),
+)
+_EXECUTING = Status.EXECUTING  # each transition reads it, which is slow from an enum
+_change_instance = build_changer(Instance, _CHANGED_NAMES)
 
 
 def build_release(instance: Instance, *, now: int, executor_id: str, reason: str) -> Transition:
@@ -25,7 +36,7 @@ def build_release(instance: Instance, *, now: int, executor_id: str, reason: str
         reason: Why, for the history.
     """
     back = _give_up_lease(instance, ActionKind.RELEASED, now=now, executor_id=executor_id, text=clean_text(reason))
-    return replace(back, gate=instance.gate, gated_state=instance.gated_state)
+    return replace(back, gate=instance.gate)
 
 
 def build_gated(
@@ -50,7 +61,7 @@ def build_gated(
     back = _give_up_lease(instance, ActionKind.GATED, now=now, executor_id=executor_id, text=text, version=version)
     failure = instance.reason if instance.attempt else None
     shown = format_gated_reason(text, failure, max_length=MAX_REASON_LENGTH)
-    return replace(back, gate=str(gate), gated_state=instance.state, reason=shown)
+    return replace(back, gate=str(gate), reason=shown)
 
 
 def _give_up_lease(
@@ -70,6 +81,11 @@ def _give_up_lease(
         executor_id=executor_id,
         version=instance.definition_version if version is None else version,
     )
+    return build_unchanged(instance, action, now=now)
+
+
+def build_unchanged(instance: Instance, *actions: Action, now: int) -> Transition:
+    """Return the transition that ends a lease and leaves all else as it is: due at once, behind no gate."""
     return Transition(
         instance=instance,
         state=instance.state,
@@ -82,7 +98,7 @@ def _give_up_lease(
         answer_json=instance.answer_json,
         reason=instance.reason,
         at_us=now,
-        actions=(action,),
+        actions=actions,
         fingerprint=instance.fingerprint,
         failed_us=instance.failed_us,
     )
@@ -98,20 +114,12 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
     Raises:
         ValueError: If the transition gave up the lease.
     """
-    if transition.status is not Status.EXECUTING:
+    if transition.status is not _EXECUTING:
         raise ValueError(f"a transition to {transition.status} gave up the lease: claim the instance again")
-    spawned = len(transition.children)
-    return make_instance(
-        id=instance.id,
-        type=instance.type,
-        definition_version=instance.definition_version,
-        external_id=instance.external_id,
-        key=instance.key,
-        parent_id=instance.parent_id,
-        root_id=instance.root_id,
-        group=instance.group,
-        priority=instance.priority,
-        status=Status.EXECUTING,
+    spawned = transition.spawned
+    return _change_instance(
+        instance,
+        status=_EXECUTING,
         state=transition.state,
         vars_json=instance.vars_json if transition.vars_json is None else transition.vars_json,
         next_activation_us=transition.next_activation_us,
@@ -119,28 +127,26 @@ def apply_transition(instance: Instance, transition: Transition) -> Instance:
         visit=transition.visit,
         streak=transition.streak,
         crashes=0,
-        executor_id=instance.executor_id,
-        token=instance.token,
         version=instance.version + 1,
         children=instance.children + spawned,
         open_children=instance.open_children + spawned,
         wake_at_open_children=None,
-        pause_requested=instance.pause_requested,
         held_status=transition.held_status,
         answer_json=transition.answer_json,
         reason=transition.reason,
-        created_by=instance.created_by,
-        created_us=instance.created_us,
         modified_us=transition.at_us,
-        started_us=instance.started_us,
         ended_us=None,
         fingerprint=transition.fingerprint,
         failed_us=transition.failed_us,
+        gate=None,
         vars_version=instance.vars_version if transition.vars_version is None else transition.vars_version,
         unsnapped_characters=(
             instance.unsnapped_characters
             if transition.unsnapped_characters is None
             else transition.unsnapped_characters
         ),
+        awaits_json=None,
         unread=instance.unread - (transition.messages is not None and transition.messages.consumed_id is not None),
+        unread_seen=0,
+        message_id=None,
     )

@@ -15,7 +15,7 @@ from functools import partial
 
 from flowlet.clock import Clock
 from flowlet.definition.versions.state_names import NO_RENAMES
-from flowlet.engine.waits.waiter import Waiter, build_timeout_error, build_unknown_error
+from flowlet.engine.waits.waiter import Waiter, WaitResult, build_timeout_error, build_unknown_error
 from flowlet.errors import RefusedError, StoreUnavailableError, WaitStoppedError, WaitTimeoutError
 from flowlet.instance.instance import ENDED_STATUSES, Instance
 from flowlet.shutdown import BackgroundTask
@@ -46,7 +46,7 @@ CHUNK_SIZE = 1_000
 STORE_GRACE_SECONDS, LOOK_SECONDS = 1.5, 20.0
 """Real seconds after its timeout that a wait still gives a database that does not answer; how long a look may take."""
 
-WaitFunction = Callable[..., Awaitable[Instance]]
+WaitFunction = Callable[..., Awaitable[WaitResult]]
 """Waits for an instance."""
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class Waiters:
             RefusedError: If the timeout is out of its bounds, or there are 10,000 waits already.
         """
         with self.reserve_wait(timeout) as wait:
-            return await wait(id, states, since=since)
+            return (await wait(id, states, since=since)).instance
 
     @contextlib.contextmanager
     def reserve_wait(self, timeout: float) -> Iterator[WaitFunction]:
@@ -129,13 +129,13 @@ class Waiters:
 
     async def _wait_for_instance(
         self, id: int, states: str | Collection[str] | None = None, *, timeout: float, since: int | None = None
-    ) -> Instance:
+    ) -> WaitResult:
         if not 0 < id <= MAX_INTEGER:
             raise build_unknown_error(id)
         if self._is_closed:
             raise WaitStoppedError(id)
         wanted = frozenset((states,) if isinstance(states, str) else states or ())
-        done: asyncio.Future[Instance] = asyncio.get_running_loop().create_future()
+        done: asyncio.Future[WaitResult] = asyncio.get_running_loop().create_future()
         waiter = Waiter(id, wanted, self._clock.monotonic() + timeout, done, since)
         with self._register_waiter(waiter):
             try:
@@ -186,8 +186,7 @@ class Waiters:
             return
         for id, state, status in commit.instances:
             for waiter in self._waiters.get(id, ()):
-                if waiter.has_reached(state, has_ended=status in ENDED_STATUSES):
-                    waiter.has_arrived = True
+                if waiter.note_position(state, has_ended=status in ENDED_STATUSES):
                     self._request_look(id)
 
     def _request_look(self, id: int) -> None:
@@ -274,13 +273,13 @@ class Waiters:
             position = positions.get(waiter.id)
             if position is None:
                 waiter.fail(build_unknown_error(waiter.id))
-            elif waiter.has_arrived or waiter.has_reached(position.state, has_ended=position.has_ended):
+            elif waiter.note_position(position.state, has_ended=position.has_ended):
                 arrived.append(waiter)
         wanted = sorted({*(waiter.id for waiter in arrived), *(id for id in overdue if id in positions)})
         instances = await self._reads.get_many(wanted) if wanted else {}
         for waiter in arrived:
-            if not waiter.future.done() and waiter.id in instances:
-                waiter.future.set_result(instances[waiter.id])
+            if waiter.id in instances:
+                waiter.succeed(instances[waiter.id])
         return instances
 
     async def _read_positions(self, waiters: Sequence[Waiter]) -> dict[int, InstancePosition]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -14,9 +14,12 @@ from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer, RejectedError
 from flowlet.engine.crashes.quarantine import Quarantine
-from flowlet.engine.gates.version_gates import VersionGateClaims
+from flowlet.engine.gates.gate_claims import GateClaims
 from flowlet.engine.handler_transaction import Excuses, HandlerTransaction
+from flowlet.engine.handlers.handler_context import refuse_transaction
+from flowlet.engine.handlers.lease import Lease
 from flowlet.engine.heartbeat import LeaseTimer
+from flowlet.engine.limits.open_lanes import LanePauses, OpenLanes
 from flowlet.engine.messages.reader import MessageReader
 from flowlet.engine.observer import ExecutorObserver, log_transition
 from flowlet.engine.outage import retry_while_away
@@ -26,19 +29,20 @@ from flowlet.engine.wakeup import Wakeup
 from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_lease
-from flowlet.protected_tasks import HandlerScope, create_protected_task, enter_handler_scope
+from flowlet.protected_tasks import create_protected_task, enter_handler_scope
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.executors import SUSPECT_CRASHES
 from flowlet.store.opening import Store
 from flowlet.workflow.context import NO_RELATIVES
 
-__all__ = ["ClaimResult", "Lease", "Worker"]
+__all__ = ["ClaimResult", "Worker"]
 
 CANCEL_SECONDS = (5.0, 1.0)
 """How long activations may take to end after a first cancellation, and after a second one."""
 
 logger = logging.getLogger(__name__)
+_EXECUTING = Status.EXECUTING  # each transition reads it, which is slow from an enum
 
 
 class ClaimResult(NamedTuple):
@@ -47,38 +51,6 @@ class ClaimResult(NamedTuple):
     instance_count: int
     now: int
     may_have_more: bool
-
-
-@dataclass(slots=True, eq=False)
-class Lease:
-    """An instance that runs here.
-
-    Attributes:
-        token: The fencing token.
-        since: When it was claimed, in microseconds since 1970 UTC.
-        task: Runs its activations.
-        scope: The code of its handlers, which may cancel this task and no other one of Flowlet.
-        is_committing: Whether a transition is at the committer, or is being reported.
-        is_lost: Whether the instance is no longer leased here under this token.
-    """
-
-    id: int
-    token: int
-    since: int
-    task: asyncio.Task[None] = field(init=False)
-    scope: HandlerScope = field(default_factory=HandlerScope)
-    is_committing: bool = False
-    is_lost: bool = False
-
-    def cancel(self) -> None:
-        """Cancel the activation, because the lease is lost.
-
-        A commit is not interrupted. It may be the reason why the store does not list the lease any more, and its answer
-        still on the way. The fence decides about every other one.
-        """
-        self.is_lost = True
-        if not self.is_committing:
-            self.task.cancel()
 
 
 class Worker:
@@ -93,7 +65,9 @@ class Worker:
         executor_id: The id under which instances are claimed.
         types: The workflows that this executor knows.
         thread_types: Those that need a thread in each state: they are not claimed while none is free.
-        gates: Claims what other versions of the workflows could not run; without it none of that is claimed.
+        pauses: The paused lanes; without them they are read before each claim.
+        gates: Claims what is behind gates; without it none of that is claimed.
+        on_spawn: Called when a transition has stored children that are made later.
         lease_timer: Tells whether the executor still has its lease; without one it always has.
         observer: Is notified of each claim and each transition.
     """
@@ -109,14 +83,17 @@ class Worker:
         executor_id: str,
         types: Sequence[str],
         thread_types: Collection[str] = (),
-        gates: VersionGateClaims | None = None,
+        pauses: LanePauses | None = None,
+        gates: GateClaims | None = None,
+        on_spawn: Callable[[], None] | None = None,
         lease_timer: LeaseTimer | None = None,
         observer: ExecutorObserver | None = None,
     ) -> None:
         self._store = store
         self._lease_timer = lease_timer or LeaseTimer(store.clock, settings.lease)
         self._observer = observer
-        self._gates = gates
+        self._gates, self._pauses = gates, pauses or LanePauses(store, look_seconds=0)
+        self._on_spawn = on_spawn
         self._activations = activations
         self._committer = committer
         self._wakeup = wakeup
@@ -150,26 +127,29 @@ class Worker:
         if limit <= 0 or not self._types:
             return ClaimResult(0, now, may_have_more=bool(self._types))
         types = self._types if self._activations.threads.free_count else self._types_without_thread
-        if self._lease_timer.remaining_seconds <= 0 or not types:
-            # When it has been renewed, or a thread is free, the executor is woken.
+        # When a thread is free, the lease has been renewed, or a pause has ended, the executor is woken.
+        if not types or self._lease_timer.remaining_seconds <= 0:
+            return ClaimResult(0, now, may_have_more=False)
+        lanes = await self._pauses.find_open(types, self._settings.groups)
+        if not lanes.types or not lanes.groups or self._lease_timer.remaining_seconds <= 0:
             return ClaimResult(0, now, may_have_more=False)
         # What was claimed runs at once: should the next statement fail, it is not left without an activation.
         gated_limit = 0 if self._gates is None else self._gates.split_slots(limit)
-        gated_count = count = await self._claim_gated(gated_limit, types, now)
+        gated_count = count = await self._claim_gated(gated_limit, lanes, now)
         if count < limit:
             began = clock.monotonic()
-            request = ClaimRequest(self._executor_id, self._settings.groups, types, limit - count, now)
+            request = ClaimRequest(self._executor_id, lanes.groups, lanes.types, limit - count, now)
             count += self._start_claimed(await self._store.instances.claim(request), now, began)
         if gated_count == gated_limit:  # there may be more behind gates
-            count += await self._claim_gated(limit - count, types, now)
+            count += await self._claim_gated(limit - count, lanes, now)
         return ClaimResult(count, now, may_have_more=count == limit)
 
-    async def _claim_gated(self, limit: int, types: Collection[str], now: int) -> int:
+    async def _claim_gated(self, limit: int, lanes: OpenLanes, now: int) -> int:
         """Claim instances behind gates and begin to run them; return how many."""
         if self._gates is None or limit <= 0:
             return 0
         began = self._store.clock.monotonic()
-        claimed = await self._gates.claim(limit, types, now=now)
+        claimed = await self._gates.claim(limit, lanes, now=now)
         return self._start_claimed(claimed, now, began) if claimed else 0
 
     def _start_claimed(self, claimed: Sequence[Instance], now: int, began: float) -> int:
@@ -280,7 +260,11 @@ class Worker:
             log_transition(committed)
             if self._observer:
                 self._observer.on_transition(committed)
-            if committed.status is not Status.EXECUTING:
+            if instance.gate is not None and self._gates and self._gates.note_transition(committed):
+                self._wakeup.wake()
+            if committed.spawn_parts and self._on_spawn:
+                self._on_spawn()
+            if committed.status is not _EXECUTING:
                 self._schedule_wakeup(committed)
                 return
             if lease.is_lost:
@@ -293,35 +277,40 @@ class Worker:
         self, lease: Lease, instance: Instance, relatives: LeaseRelatives, read_vars: Any, *, may_continue: bool
     ) -> Transition | None:
         """Run one activation and commit its transition; None if the lease is lost."""
+        plan = self._activations.find_plan(instance)
         given = NO_RELATIVES
         if instance.children or instance.parent_id is not None:
-            given = await relatives.read(instance, self._activations.get_context_attributes(instance))
+            given = await relatives.read(instance, frozenset() if plan is None else plan.context_attributes)
         failure = None
-        if instance.visit and self._activations.reads_error(instance):
+        if instance.visit and plan is not None and plan.reads_error:
             failure = await self._relatives.read_failure(instance)
         message = None
-        if instance.unread and (names := self._activations.get_message_names(instance)):
+        if instance.unread and (names := self._activations.get_received_names(instance)):
             instance, message = await self._messages.read_next(instance, names)
-        own = HandlerTransaction(self._store, self._executor_id, self._excuses)
+        # Only a handler with a context can open a transaction.
+        own = HandlerTransaction(self._store, self._executor_id, self._excuses) if plan and plan.context_names else None
         try:
             transition = await self._activations.run(
                 instance,
                 relatives=given,
-                transaction=own.open,
+                transaction=refuse_transaction if own is None else own.open,
                 read_vars=read_vars,
                 is_stopped=lambda: lease.is_lost or self._is_cancelling,
                 failure=failure,
                 message=message,
+                plan=plan,
             )
-            if transition.status is Status.EXECUTING and (self.is_draining or not may_continue):
+            is_last = not may_continue or self.is_draining or self._pauses.is_paused(instance)
+            if is_last and transition.status is _EXECUTING:
                 transition = replace(transition, status=Status.IN_PROGRESS, next_activation_us=transition.at_us)
             lease.is_committing = True
+            commit = self._committer.commit
             try:
-                return await own.commit(transition, self._committer.commit)
+                return await (commit(transition) if own is None else own.commit(transition, commit))
             except RejectedError as error:
                 return await self._commit_rejection(instance, error.cause, transition)
         finally:
-            if own.end():
+            if own is not None and own.end():
                 await own.close()
 
     async def _commit_rejection(self, instance: Instance, error: Exception, refused: Transition) -> Transition | None:
@@ -334,7 +323,7 @@ class Worker:
     def _schedule_wakeup(self, committed: Transition) -> None:
         has_parent = committed.instance.parent_id is not None
         notifies_parent = has_parent and (committed.wakes_parent or committed.status in ENDED_STATUSES)
-        if committed.children or notifies_parent or committed.wake_at_open_children is not None:
+        if committed.spawned or notifies_parent or committed.wake_at_open_children is not None:
             self._wakeup.wake()
         elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
             self._wakeup.wake_at(committed.next_activation_us)

@@ -13,10 +13,14 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.engine.activation import ActivationRunner
 from flowlet.engine.committer import Committer
+from flowlet.engine.gates.gate_claims import GateClaims
 from flowlet.engine.gates.version_gates import LOOK_SECONDS, VersionGateClaims
 from flowlet.engine.heartbeat import LeaseTimer
+from flowlet.engine.limits.claims import LimitClaims
+from flowlet.engine.limits.open_lanes import LanePauses
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import retry_while_away
+from flowlet.engine.spawns.spawner import Spawner
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
 from flowlet.settings import ExecutorSettings
@@ -31,14 +35,15 @@ MAX_THREADS = 128
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """What runs instances under one executor id; ``gates`` claims what other versions could not run."""
+    """What runs instances under one executor id; ``gates`` claims what is behind gates, ``spawner`` makes children."""
 
     worker: Worker
     activations: ActivationRunner
     committer: Committer
-    gates: VersionGateClaims
+    gates: GateClaims
     wakeup: Wakeup
     lease_timer: LeaseTimer
+    spawner: Spawner
 
 
 def build_worker_parts(
@@ -62,7 +67,7 @@ def build_worker_parts(
         random: The source of the delays between attempts.
         wakeup: Is set to the times at which instances become due; a new one if None.
         observer: Is notified of each claim, batch and transition.
-        look_seconds: How long the gates that were found are taken to be all of them.
+        look_seconds: How long the gates and the paused lanes that were found are taken to be all of them.
     """
     wakeup = wakeup or Wakeup(store.clock)
     activations = ActivationRunner(
@@ -86,7 +91,7 @@ def build_worker_parts(
         observer=observer,
     )
     lease_timer = LeaseTimer(store.clock, settings.lease)
-    gates = VersionGateClaims(
+    versions = VersionGateClaims(
         store,
         wakeup,
         executor_id=executor_id,
@@ -95,6 +100,15 @@ def build_worker_parts(
         digest=registry.digest,
         look_seconds=look_seconds,
     )
+    limits = LimitClaims(
+        store,
+        wakeup,
+        executor_id=executor_id,
+        groups=settings.groups,
+        definitions=registry.definitions,
+    )
+    gates = GateClaims(versions, limits)
+    spawner = Spawner(store, random=random)
     worker = Worker(
         store,
         activations,
@@ -104,11 +118,13 @@ def build_worker_parts(
         executor_id=executor_id,
         types=registry.names,
         thread_types=frozenset(name for name in registry.names if _needs_thread(registry.get_definition(name))),
+        pauses=LanePauses(store, look_seconds=look_seconds),
         gates=gates,
+        on_spawn=spawner.wake,
         lease_timer=lease_timer,
         observer=observer,
     )
-    return WorkerParts(worker, activations, committer, gates, wakeup, lease_timer)
+    return WorkerParts(worker, activations, committer, gates, wakeup, lease_timer, spawner)
 
 
 def _needs_thread(definition: Definition) -> bool:

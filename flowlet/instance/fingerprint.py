@@ -33,7 +33,8 @@ def compute_fingerprint(workflow_type: str, state: str, message: str) -> str:
 
     Args:
         workflow_type: The definition's name.
-        state: The state in which it failed, or the error state in which it ended.
+        state: The state in which it failed: if it ended in an error state, the one whose handler led there; the error
+            state itself if a person moved it there.
         message: The error as ``TypeName: message``, or the reason of an end without an error.
     """
     parts = "\x00".join((workflow_type, state, normalize_message(message)))

@@ -1,4 +1,4 @@
-"""An instance, which is one run of a workflow, and the lines of its history."""
+"""An instance, which is one run of a workflow."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ from enum import StrEnum
 from typing import Any
 
 from flowlet.clock import to_datetime
-from flowlet.instance.json_text import parse_optional_object, parse_shown_changes, parse_shown_object
-from flowlet.instance.path_changes import PathChange, build_path
+from flowlet.instance.json_text import parse_optional_object, parse_shown_object
 from flowlet.instance.record_maker import build_maker
 from flowlet.instance.version_gate import GATE_PREFIX
 
 __all__ = [
     "ENDED_STATUSES",
-    "ENTRY_KINDS",
     "MICROSECONDS_PER_DAY",
     "PRIORITIES",
     "ROW_LENGTH",
-    "Action",
-    "ActionKind",
     "Instance",
     "Status",
-    "make_action",
     "make_instance",
 ]
 
@@ -59,114 +54,6 @@ class Status(StrEnum):
 
 
 ENDED_STATUSES = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
-
-
-class ActionKind(StrEnum):
-    """The kind of a line of history."""
-
-    CREATED = "CREATED"
-    TRANSITION = "TRANSITION"
-    """An activation led to a next state."""
-    LOG = "LOG"
-    """A handler called ``ctx.log``."""
-    ERROR = "ERROR"
-    """An attempt failed; ``text`` is the error, ``detail`` the traceback."""
-    FAILED = "FAILED"
-    """The instance ended as FAILED in the state it was in; ``text`` is the reason."""
-    ANSWERED = "ANSWERED"
-    """A user answered a manual state."""
-    MESSAGE = "MESSAGE"
-    """A message was sent to the instance; ``text`` names it, ``username`` is the sender."""
-    EXPIRED = "EXPIRED"
-    """A message was deleted unread, because its time was over; ``text`` names it."""
-    MOVED = "MOVED"
-    """An operator moved the instance along a transition of the graph."""
-    FORCED = "FORCED"
-    """An operator moved the instance to a state to which no transition leads from there."""
-    PAUSED = "PAUSED"
-    RESUMED = "RESUMED"
-    CANCELLED = "CANCELLED"
-    RETRIED = "RETRIED"
-    WOKEN = "WOKEN"
-    """An operator made the instance due now."""
-    EDITED = "EDITED"
-    """An operator changed variables."""
-    REPAIRED = "REPAIRED"
-    """An executor released the instance from another one whose lease had expired."""
-    RELEASED = "RELEASED"
-    """An executor that was stopping handed the instance back."""
-    GATED = "GATED"
-    """An executor whose version of the workflow cannot run the instance left it to another one."""
-
-
-ENTRY_KINDS = (ActionKind.CREATED, ActionKind.TRANSITION, ActionKind.MOVED, ActionKind.FORCED)
-"""The kinds of the lines that record the entry of a state."""
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """One line of an instance's history.
-
-    Attributes:
-        kind: What happened.
-        at_us: When it happened, in microseconds since 1970 UTC; ``at`` is the same as a datetime.
-        from_state: The state the instance was in; None for its creation.
-        to_state: The state that was entered or chosen; None if there was none.
-        text: What happened, in words; None where ``kind`` says it all.
-        attempt: The attempt of this visit of the state, counted from 1.
-        duration_ms: How long the attempt took, in milliseconds; None where no handler ran.
-        executor_id: The executor that wrote the line; None for an operation.
-        username: The user who did it; None for code.
-        detail: A traceback.
-        changes_json: JSON text of the changes of variables, a list of ``PathChange``; None if none changed.
-        version: The version of the definition.
-        vars_json: The variables of the first line, as JSON text, or None; when a later line is written its snapshot.
-        answer_json: The answer of an ANSWERED line, as JSON text ``{"choice", "form"}``; None for every other line.
-        id: The id of the line, unique over all histories.
-        workflow_id: The id of the instance.
-    """
-
-    kind: ActionKind
-    at_us: int
-    from_state: str | None = None
-    to_state: str | None = None
-    text: str | None = None
-    attempt: int | None = None
-    duration_ms: int | None = None
-    executor_id: str | None = None
-    username: str | None = None
-    detail: str | None = None
-    changes_json: str | None = None
-    version: int | None = None
-    vars_json: str | None = None
-    answer_json: str | None = None
-    id: int = 0
-    workflow_id: int = 0
-
-    @property
-    def at(self) -> datetime:
-        """When the line was written, in UTC."""
-        return to_datetime(self.at_us)
-
-    @property
-    def vars(self) -> dict[str, Any] | None:
-        """The variables of the first line: a new dict at each access; None if there were none, and for other lines."""
-        return parse_optional_object(self.vars_json)
-
-    @property
-    def answer(self) -> dict[str, Any] | None:
-        """The answer, ``{"choice": ..., "form": {...}}``; None unless the line is an ANSWERED one."""
-        return parse_optional_object(self.answer_json)
-
-    @property
-    def changes(self) -> list[PathChange] | None:
-        """The changes of variables, in order; of the first line, each variable that was set. None if none changed."""
-        if self.changes_json is not None:
-            return parse_shown_changes(self.changes_json)
-        given = self.vars if self.kind is ActionKind.CREATED else None
-        if given is None:
-            return None
-        return [{"op": "set", "path": build_path("", name), "value": value} for name, value in given.items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +97,6 @@ class Instance:
         failed_us: When its last attempt failed; None without a fingerprint.
         gate: Why no executor claims it from the common queue although it is due; None if it is in that queue. It stays
             while the instance is leased, and after a failed attempt, until the instance enters another state.
-        gated_state: The state in which the gate holds it; None without a gate.
         vars_version: The version of its variables: 0, or what the last migration of them has led to.
         unsnapped_characters: How much its variables have changed since the latest snapshot of them in its history.
         awaits_json: In a receive state, which messages it waits for, and until when, as JSON text of a ``MessageWait``;
@@ -218,6 +104,7 @@ class Instance:
         unread: How many messages that were sent to it have not been consumed, of whatever name.
         unread_seen: How many of them its state does not wait for, as far as that is known; 0 in every other state.
         message_id: The message that the attempts of this visit consume; None before the first of them has failed.
+        claimed_us: When an executor last claimed it; None before the first claim.
     """
 
     id: int
@@ -255,13 +142,19 @@ class Instance:
     fingerprint: str | None = None
     failed_us: int | None = None
     gate: str | None = None
-    gated_state: str | None = None
     vars_version: int = 0
     unsnapped_characters: int = 0
     awaits_json: str | None = None
     unread: int = 0
     unread_seen: int = 0
     message_id: int | None = None
+    claimed_us: int | None = None
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether it waits for a person, also while it is paused; False once the deadline's activation has begun."""
+        status = self.held_status if self.status is Status.PAUSED else self.status
+        return status is Status.WAITING and self.awaits_json is None
 
     @property
     def has_ended(self) -> bool:
@@ -314,6 +207,11 @@ class Instance:
         return _to_optional_datetime(self.failed_us)
 
     @property
+    def claimed(self) -> datetime | None:
+        """When an executor last claimed it; None before the first claim."""
+        return _to_optional_datetime(self.claimed_us)
+
+    @property
     def vars(self) -> dict[str, Any]:
         """The variables: a new dict at each access.
 
@@ -333,8 +231,6 @@ class Instance:
         return parse_optional_object(self.answer_json)
 
 
-make_action = build_maker(Action)
-"""Makes an ``Action``, for each transition."""
 make_instance = build_maker(Instance)
 """Makes an ``Instance``, for each claim and each transition that keeps its lease."""
 

@@ -31,6 +31,7 @@ __all__ = [
     "parse_outside_json",
     "parse_shown_changes",
     "parse_shown_object",
+    "write_if_possible",
     "write_json",
 ]
 
@@ -96,6 +97,14 @@ def parse_json_roughly(text: str) -> Any:
         ValueError: If it is not JSON, or holds what standard JSON does not.
     """
     return orjson.loads(text)
+
+
+def write_if_possible(values: dict[str, Any]) -> str | None:
+    """Return an object as JSON text; None if a value of it cannot be written."""
+    try:
+        return write_json(values)
+    except (TypeError, ValueError):  # half of a surrogate pair, or an integer of more than 4,300 digits
+        return None
 
 
 def write_json(

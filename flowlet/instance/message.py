@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from flowlet.clock import to_datetime
 from flowlet.instance.json_text import parse_json, parse_shown_object, write_json
 
-__all__ = ["Message", "MessageEffects", "MessageWait", "Sent"]
+__all__ = ["Message", "MessageEffects", "MessageWait", "ReceivedNames", "Sent"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,21 @@ class Message:
     def body(self) -> dict[str, Any]:
         """The body: a new dict at each access."""
         return parse_shown_object(self.body_json)
+
+
+class ReceivedNames(NamedTuple):
+    """The names of messages by which an activation finds the one that it receives.
+
+    Attributes:
+        awaited: Those that the instance's state receives.
+        known: Those that any state of this version of the workflow receives.
+        version: This version. A message that was sent under a higher one, and has none of the known names, is left to
+            an executor that has loaded that version.
+    """
+
+    awaited: tuple[str, ...]
+    known: tuple[str, ...]
+    version: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flowlet.instance.inbox_entry import InboxEntry
 from flowlet.instance.instance import ROW_LENGTH, Status
 
 __all__ = ["Created", "NewInstance"]
@@ -32,7 +33,8 @@ class NewInstance:
     """An instance to create, validated against its definition.
 
     ``status`` is NEW, or WAITING if the start state is a manual state; then ``next_activation_us`` is the deadline.
-    Times are microseconds since 1970 UTC.
+    Times are microseconds since 1970 UTC. ``inbox`` is its entry in the inbox, if it waits for a person.
+    ``gate`` is set if its first attempt needs a slot of a limit.
     """
 
     type: str
@@ -49,6 +51,8 @@ class NewInstance:
     username: str | None = None
     root_id: int | None = None
     vars_version: int = 0
+    inbox: InboxEntry | None = None
+    gate: str | None = None
 
     @property
     def text_length(self) -> int:

@@ -35,6 +35,7 @@ _MISSING: Any = object()
 _PLAIN = frozenset({str, int, bool, type(None)})
 """Types whose equal values have equal JSON."""
 _SCALARS = frozenset({int, float, bool, type(None)})
+_NEVER_LONG = frozenset({float, bool, type(None)})
 _SMALL = 10**15
 """Integers below it are kept as old values without writing them to see how long they are."""
 _Sequence = TypeVar("_Sequence", str, list[Any])
@@ -303,6 +304,9 @@ def _build_splice(path: str, old: _Sequence, new: _Sequence, head: int, tail: in
 
 
 def _build_set(path: str, old: Any, new: Any) -> PathChange:
+    kind = type(old)
+    if kind in _NEVER_LONG or (kind is str and len(old) <= MAX_OLD_CHARACTERS):
+        return {"op": "set", "path": path, "value": new, "old": old}
     change: PathChange = {"op": "set", "path": path, "value": new}
     return change if old is _MISSING else _add_old(change, old)
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from flowlet.instance.instance import ENDED_STATUSES, ROW_LENGTH, Action, Instance, Status
+from flowlet.instance.action import Action
+from flowlet.instance.attempt_result import AttemptResult
+from flowlet.instance.inbox_entry import InboxEffects
+from flowlet.instance.instance import ENDED_STATUSES, ROW_LENGTH, Instance, Status
 from flowlet.instance.message import MessageEffects
 from flowlet.instance.new_instance import NewInstance
+from flowlet.instance.record_maker import build_maker
+from flowlet.instance.spawn_part import SpawnPart
 
-__all__ = ["Transition"]
+__all__ = ["Transition", "make_transition"]
 
 _EXECUTING, _IN_PROGRESS = Status.EXECUTING, Status.IN_PROGRESS  # each commit reads them, which is slow from an enum
 
@@ -34,17 +39,19 @@ class Transition:
         at_us: When the transition happened.
         actions: The lines of history, in order.
         held_status: For PAUSED, the status that resuming restores.
-        children: The children to create.
+        children: The children to create in the same commit.
+        spawn_parts: Those of a large spawn: the commit counts and stores them, and they are made later, part by part.
         wake_at_open_children: To wait until no more children than these are open; if no more are open already, the
             store makes the instance due now. None to wait for no children.
         wakes_parent: Whether the parent becomes due now.
         fingerprint: The fingerprint of the failure; None if the attempt did not fail.
         failed_us: When the attempt failed.
         gate: Why only some executors may run the instance next; None for no such gate.
-        gated_state: The state in which the gate holds it; None without a gate.
         vars_version: The version of the variables; None if they have not been migrated.
         unsnapped_characters: The new value of the instance's; None if the variables have not changed.
         messages: What it does to the instance's messages and to its wait for one; None for nothing.
+        inbox: What it does to the instance's entry in the inbox; None for nothing.
+        result: The result of an attempt that a breaker counts; None for any other one.
         parsed_vars: The new variables as an object, for the next activation in the same lease; not stored.
     """
 
@@ -67,10 +74,12 @@ class Transition:
     fingerprint: str | None = None
     failed_us: int | None = None
     gate: str | None = None
-    gated_state: str | None = None
     vars_version: int | None = None
     unsnapped_characters: int | None = None
     messages: MessageEffects | None = None
+    inbox: InboxEffects | None = None
+    result: AttemptResult | None = None
+    spawn_parts: tuple[SpawnPart, ...] = ()
     parsed_vars: Any = field(default=None, compare=False, repr=False)
     _text_length: int | None = field(default=None, init=False, compare=False, repr=False)
 
@@ -78,6 +87,13 @@ class Transition:
     def ended_us(self) -> int | None:
         """When the instance ends with this transition; None if it does not."""
         return self.at_us if self.status in ENDED_STATUSES else None
+
+    @property
+    def spawned(self) -> int:
+        """How many children its commit adds to the instance's counts."""
+        if not self.spawn_parts:
+            return len(self.children)
+        return len(self.children) + sum(len(part.external_ids) for part in self.spawn_parts)
 
     @property
     def text_length(self) -> int:
@@ -98,6 +114,8 @@ class Transition:
                     length += len(text)
         for child in self.children:
             length += child.text_length
+        for part in self.spawn_parts:
+            length += part.text_length
         return length
 
     @property
@@ -108,7 +126,7 @@ class Transition:
             self.status is _EXECUTING
             and self.attempt == before.attempt
             and self.next_activation_us == before.next_activation_us
-            and not (before.pause_requested or self.children)
+            and not (before.pause_requested or self.children or self.spawn_parts)
             and self.answer_json is before.answer_json is None
             and self.reason is before.reason is None
             and self.fingerprint is before.fingerprint is None
@@ -122,3 +140,7 @@ class Transition:
     def is_resting(self) -> bool:
         """Whether it leaves the instance between two activations, without a failed attempt."""
         return self.attempt == 0 and (self.status is _IN_PROGRESS or self.held_status is _IN_PROGRESS)
+
+
+make_transition = build_maker(Transition)
+"""Makes a ``Transition``, for each entry of a state."""

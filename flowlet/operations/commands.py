@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from flowlet.accounts.access import get_access
 from flowlet.clock import limit_time, to_microseconds
 from flowlet.definition.definition import Definition, StateDefinition
 from flowlet.definition.entry import build_state_entry
 from flowlet.errors import RefusedError, UnknownStateError, VariablesError
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.change import Change
 from flowlet.instance.fingerprint import compute_fingerprint
-from flowlet.instance.instance import ENDED_STATUSES, Action, ActionKind, Instance, Status
+from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
 from flowlet.instance.json_text import write_json
+from flowlet.operations.people.entries import with_inbox_entry
 from flowlet.operations.permitted import Operation, build_refusal, describe_instance, require_permitted
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_NAME_LENGTH, MAX_REASON_LENGTH, clean_text, format_suggestion
 
@@ -26,21 +29,30 @@ __all__ = [
     "apply_move",
     "apply_pause",
     "apply_resume",
-    "apply_retry",
-    "apply_wake",
     "build_action",
+    "compute_deadline",
+    "enter_state",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """Who runs an operation, and when: the store's time in microseconds since 1970 UTC. The name is cleaned here."""
+    """Who runs an operation, and when: the store's time in microseconds since 1970 UTC. The name is cleaned here.
+
+    ``on_behalf_of`` is the person for whom an API key acts; None for its owner.
+    """
 
     username: str
     at: int
+    on_behalf_of: str | None = field(default_factory=lambda: get_access().on_behalf_of)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "username", clean_text(self.username, MAX_IDENTIFIER_LENGTH))
+
+    @property
+    def person(self) -> str:
+        """The person who runs it: what teams, four eyes and votes compare."""
+        return self.on_behalf_of or self.username
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +107,7 @@ def apply_answer(instance: Instance, definition: Definition, attribution: Attrib
         status=Status.IN_PROGRESS,
         next_activation_us=attribution.at,
         attempt=0,
-        answer_json=write_json({**given, "username": attribution.username}),
+        answer_json=write_json({**given, "username": attribution.person}),
         reason=None,
         modified_us=attribution.at,
         fingerprint=None,
@@ -129,7 +141,7 @@ def apply_move(instance: Instance, definition: Definition, attribution: Attribut
         text=_clean_reason(move.reason),
         version=definition.version,
     )
-    return Change(instance, _enter_state(instance, target, move, attribution), (action,))
+    return with_inbox_entry(Change(instance, enter_state(instance, target, move, attribution), (action,)), definition)
 
 
 def apply_pause(
@@ -143,7 +155,7 @@ def apply_pause(
     require_permitted(Operation.PAUSE, instance, definition, now=attribution.at)
     action = build_action(ActionKind.PAUSED, instance, attribution, text=_clean_reason(reason))
     if instance.status == Status.EXECUTING:
-        after = replace(instance, pause_requested=True, modified_us=attribution.at)
+        after = replace(instance, pause_requested=True)  # not modified: its attempt has been running as long as before
         return Change(instance, after, (action,), keeps_version=True)
     after = replace(instance, status=Status.PAUSED, held_status=instance.status, modified_us=attribution.at)
     return Change(instance, after, (action,))
@@ -158,7 +170,7 @@ def apply_resume(instance: Instance, definition: Definition | None, attribution:
     require_permitted(Operation.RESUME, instance, definition, now=attribution.at)
     action = build_action(ActionKind.RESUMED, instance, attribution)
     if instance.status == Status.EXECUTING:
-        after = replace(instance, pause_requested=False, modified_us=attribution.at)
+        after = replace(instance, pause_requested=False)
         return Change(instance, after, (action,), keeps_version=True)
     held = instance.held_status or Status.IN_PROGRESS
     return Change(instance, replace(instance, status=held, held_status=None, modified_us=attribution.at), (action,))
@@ -178,68 +190,17 @@ def apply_cancel(
         _revoke_lease(instance),
         status=Status.CANCELLED,
         gate=None,
-        gated_state=None,
         next_activation_us=None,
         wake_at_open_children=None,
         awaits_json=None,
         message_id=None,
-        reason=clean_text(reason or f"cancelled by {attribution.username}", MAX_REASON_LENGTH),
+        reason=clean_text(reason or f"cancelled by {attribution.person}", MAX_REASON_LENGTH),
         modified_us=attribution.at,
         ended_us=attribution.at,
         fingerprint=None,
         failed_us=None,
     )
     return Change(instance, after, (action,))
-
-
-def apply_retry(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
-    """Return the change of a retry: the instance is due at once in its current state.
-
-    The attempts of a FAILED instance are counted from zero again. A manual state that failed without an answer waits
-    for one again, with a new deadline, if the definition is loaded.
-
-    Raises:
-        RefusedError: If no attempt has failed, or the instance ended in an error state.
-    """
-    require_permitted(Operation.RETRY, instance, definition, now=attribution.at)
-    action = build_action(ActionKind.RETRIED, instance, attribution)
-    after = replace(
-        instance,
-        status=Status.IN_PROGRESS,
-        gate=None,
-        gated_state=None,
-        next_activation_us=attribution.at,
-        wake_at_open_children=None,
-        modified_us=attribution.at,
-    )
-    if instance.status == Status.IN_PROGRESS:
-        return Change(instance, after, (action,))
-    state = definition.find_state(instance.state) if definition else None
-    if state and state.is_manual and instance.answer_json is None:
-        after = replace(after, status=Status.WAITING, next_activation_us=_compute_deadline(state, attribution))
-    after = replace(after, attempt=0, streak=0, crashes=0, reason=None, ended_us=None, fingerprint=None, failed_us=None)
-    after = replace(after, awaits_json=None)  # in a receive state that has no message, the deadline counts from now
-    return Change(instance, after, (action,))
-
-
-def apply_wake(instance: Instance, definition: Definition | None, attribution: Attribution) -> Change:
-    """Return the change of "run now": the instance is due at once and waits neither for its timer nor its children.
-
-    One that waits for another version of its workflow is tried again by all executors.
-
-    Raises:
-        RefusedError: If the instance waits for none of these.
-    """
-    require_permitted(Operation.WAKE, instance, definition, now=attribution.at)
-    after = replace(
-        instance,
-        gate=None,
-        gated_state=None,
-        next_activation_us=attribution.at,
-        wake_at_open_children=None,
-        modified_us=attribution.at,
-    )
-    return Change(instance, after, (build_action(ActionKind.WOKEN, instance, attribution),))
 
 
 def build_action(
@@ -260,13 +221,24 @@ def build_action(
         to_state=to_state,
         text=text,
         username=attribution.username,
+        on_behalf_of=attribution.on_behalf_of,
         changes_json=changes,
         version=version or instance.definition_version,
     )
 
 
-def _enter_state(instance: Instance, target: StateDefinition, move: Move, attribution: Attribution) -> Instance:
-    """Return the instance in the state to which it was moved."""
+def enter_state(instance: Instance, target: StateDefinition, move: Move, attribution: Attribution) -> Instance:
+    """Return the instance in the state to which it is moved.
+
+    Args:
+        instance: The instance as it is.
+        target: The state.
+        move: How it gets there.
+        attribution: Who moves it, and when.
+
+    Raises:
+        RefusedError: If the move has a time, but the state has no handler to run.
+    """
     entry = build_state_entry(target)
     if move.run_at is not None and entry.status is not Status.EXECUTING:
         waits = "waits for a message" if entry.messages else "waits for a person"
@@ -286,10 +258,9 @@ def _enter_state(instance: Instance, target: StateDefinition, move: Move, attrib
         held_status=status if is_held else None,
         state=target.name,
         gate=None,
-        gated_state=None,
         next_activation_us=max(attribution.at, move.run_at or 0)
         if status is Status.IN_PROGRESS
-        else _compute_deadline(target, attribution),
+        else compute_deadline(target, attribution),
         attempt=0,
         visit=instance.visit + 1,
         streak=0,
@@ -307,7 +278,8 @@ def _enter_state(instance: Instance, target: StateDefinition, move: Move, attrib
     )
 
 
-def _compute_deadline(state: StateDefinition, attribution: Attribution) -> int | None:
+def compute_deadline(state: StateDefinition, attribution: Attribution) -> int | None:
+    """Return the deadline of a state that is entered now, in microseconds since 1970 UTC; None if it has none."""
     return None if state.deadline is None else limit_time(attribution.at + to_microseconds(state.deadline))
 
 

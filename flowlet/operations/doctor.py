@@ -13,14 +13,20 @@ from datetime import timedelta
 
 from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.definition.definition import Definition
-from flowlet.instance.instance import ActionKind, Status
-from flowlet.operations.row_counts import check_children, check_messages
-from flowlet.operations.schedule_findings import find_unfired_schedules
-from flowlet.operations.version_findings import (
-    describe_gated_group,
-    describe_incompatible_instances,
-    find_gated_groups,
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
+from flowlet.instance.limit_gate import is_limit_gate
+from flowlet.operations.lanes import describe_lane_pause
+from flowlet.operations.row_counts import (
+    RESUMABLE_STATUSES,
+    check_children,
+    check_entry,
+    check_messages,
+    check_progress,
 )
+from flowlet.operations.schedule_findings import find_unfired_schedules
+from flowlet.operations.stuck_runs import describe_stuck_runs
+from flowlet.operations.version_findings import describe_gated_group, describe_incompatible_instances, find_gated_groups
 from flowlet.store.consistency import (
     InspectedInstance,
     PathEntry,
@@ -36,7 +42,9 @@ __all__ = [
     "CHILDREN",
     "COUNTERS",
     "GATED",
+    "INBOX",
     "INCOMPATIBLE",
+    "LANE",
     "LEASE",
     "MESSAGES",
     "PATH",
@@ -50,20 +58,23 @@ __all__ = [
 PATH = "path"
 """A history is not a path of its definition's graph, or does not end in the state of the instance."""
 STUCK = "stuck"
-"""Nothing will run the instance again, or the executor that holds it makes no progress."""
+"""Nothing will run the instance again, its attempt runs far too long, or its executor makes no progress."""
 LEASE = "lease"
 """An instance is held by a dead executor, or is executing although no executor holds it."""
 CHILDREN = "children"
 """A parent's count of open children is wrong, or the parent waits for children although none is open."""
 MESSAGES = "messages"
 """An instance's count of unread messages is wrong, or it waits for a message that it has."""
+INBOX = "inbox"
+"""An instance waits for a person without an entry in the inbox, or has an entry and does not wait."""
 COUNTERS = "counters"
 """The counters of ended instances differ from the rows that are there and those that were deleted."""
 UNSERVED = "unserved"
 """A warning: instances are due, and no live executor claims them."""
-
 GATED = "gated"
 """A warning: instances have waited for another version of their workflow for more than a minute."""
+LANE = "lane"
+"""A warning: a workflow or an executor group is paused."""
 SCHEDULE = "schedule"
 """A warning: a schedule is late, or cannot create its instance."""
 INCOMPATIBLE = "incompatible"
@@ -76,17 +87,15 @@ MAX_ROUNDS = 5
 TOLERANCE_MICROSECONDS = 60 * MICROSECONDS_PER_SECOND
 """How long after the end of a lease, or after a due time, there is a finding: repair and claims take a while."""
 
-_RESUMABLE_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A violation, or a warning, about one instance or about the first of many.
 
     Attributes:
-        instance_id: The instance; for a schedule the one that it created last, or 0.
-        rule: One of "path", "stuck", "lease", "children", "messages" and "counters"; of "unserved", "gated", "schedule"
-            and "incompatible" for a warning.
+        instance_id: The instance; for a schedule the one that it created last, or 0; for a lane 0.
+        rule: One of "path", "stuck", "lease", "children", "messages", "inbox" and "counters"; for a warning of
+            "unserved", "gated", "lane", "schedule" and "incompatible".
         message: What is wrong, and the cure where there is one.
     """
 
@@ -111,6 +120,8 @@ async def examine_store(
     """
     findings = await _Examination(store, to_microseconds(max_claim_gap)).run()
     wrong_counts = await find_wrong_counts(store.connections)
+    findings += [Finding(id, STUCK, message) for id, message in await describe_stuck_runs(store)]
+    findings += [Finding(0, LANE, f"{describe_lane_pause(one)}.") for one in await store.lane_pauses.list_all()]
     findings += [Finding(wrong.first_id, COUNTERS, wrong.describe()) for wrong in wrong_counts]
     for id, message in await describe_incompatible_instances(store, definitions):
         findings.append(Finding(id, INCOMPATIBLE, message))
@@ -219,7 +230,7 @@ class _Examination:
         return edge in self._edges.get((type, version), {edge})
 
     def _record_unserved(self, instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], now: int) -> None:
-        is_queued = instance.status in _RESUMABLE_STATUSES and instance.gate is None
+        is_queued = instance.status in RESUMABLE_STATUSES and (instance.gate is None or is_limit_gate(instance.gate))
         due = instance.next_activation if is_queued else None
         key = (instance.type, instance.executor_group)
         if due is None or due >= now - TOLERANCE_MICROSECONDS or _is_served(*key, executors.values(), now):
@@ -242,19 +253,19 @@ class _Examination:
             if not _is_served(type, group, executors, now)
         ]
 
+    async def _list_serving_executors(self) -> list[ExecutorRecord]:
+        now = await self._store.read_clock()
+        return [record for record in await self._store.executors.list_all(limit=10_000) if _is_serving(record, now)]
+
     async def _find_unfired(self) -> list[Finding]:
         """Return one finding for each schedule that is late or cannot be fired."""
-        now = await self._store.read_clock()
-        executors = await self._store.executors.list_all(limit=10_000)
-        live = [record for record in executors if _is_serving(record, now)]
-        return [Finding(id, SCHEDULE, message) for id, message in await find_unfired_schedules(self._store, live)]
+        found = await find_unfired_schedules(self._store, await self._list_serving_executors())
+        return [Finding(id, SCHEDULE, message) for id, message in found]
 
     async def _find_gated(self) -> list[Finding]:
         """Return one finding for each gate and state in which instances wait for another version."""
         groups = await find_gated_groups(self._store)
-        now = await self._store.read_clock()
-        executors = await self._store.executors.list_all(limit=10_000) if groups else []
-        live = [record for record in executors if _is_serving(record, now)]
+        live = await self._list_serving_executors() if groups else []
         return [Finding(group.first_id, GATED, describe_gated_group(group, live)) for group in groups]
 
 
@@ -269,9 +280,10 @@ def _check_instance(
     judged = (
         (PATH, _check_path(instance, path)),
         (LEASE, _check_lease(instance, executors, now)),
-        (STUCK, _check_progress(instance)),
+        (STUCK, check_progress(instance)),
         (CHILDREN, check_children(instance)),
         (MESSAGES, check_messages(instance, now)),
+        (INBOX, check_entry(instance)),
     )
     for rule, fault in judged:
         if fault is not None:
@@ -320,18 +332,6 @@ def _check_holder(
             f"{instance.type}, executing in state {instance.state!r}: the executor {record.id!r}, which holds it, "
             f"sends heartbeats and has neither claimed nor committed for {_format_seconds(gap)}. Restart it.",
         )
-
-
-def _check_progress(instance: InspectedInstance) -> str | None:
-    status = instance.status
-    if status == Status.PAUSED:
-        if instance.held_status not in _RESUMABLE_STATUSES:
-            return f"it cannot be resumed: its held status is {instance.held_status}. Cancel it, or force a move"
-        status = instance.held_status
-    waits = instance.wake_at_open_children is not None and instance.open_children > instance.wake_at_open_children
-    if status in (Status.NEW, Status.IN_PROGRESS) and instance.next_activation is None and not waits:
-        return "it has no next activation and waits for no child: nothing will run it. Wake it"
-    return None
 
 
 def _format_seconds(microseconds: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.engine.retention.rules import ENDED_BEFORE_MICROSECONDS
 from flowlet.errors import RefusedError
 from flowlet.store.opening import Store
@@ -48,6 +49,9 @@ async def forget_key(store: Store, key: str, *, username: str) -> Deleted:
             f"{len(open_ids):,} workflows with this key have not ended, or have children that have not: {named}. "
             "Nothing was deleted. Cancel them with their children, or wait for their end."
         )
+    # Before the deletion: killed in the middle, it has deleted a part.
+    entry = AuditEntry(username, AuditAction.RETENTION_FORGOTTEN, "business key", f"{len(trees):,} trees")
+    await store.audit.write(entry, now=store.clock.now())
     total = Deleted()
     for parts in split_trees(trees, MAX_DELETED_INSTANCES):
         total = total.add(await delete_parts(store.connections, parts, now=store.clock.now(), keeps_external_ids=False))

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
 
+from flowlet.accounts.access import get_access
 from flowlet.clock import Duration
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.errors import RefusedError, UnknownMessageError, VariablesError
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.change import Change
 from flowlet.instance.identifier_faults import find_identifier_faults
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.instance import Instance, Status
 from flowlet.instance.message import Message, MessageWait, Sent
 from flowlet.operations.permitted import describe_instance
 from flowlet.operations.run_times import resolve_time
+from flowlet.store.callers.session import open_caller_session
 from flowlet.store.database_session import DatabaseSession
-from flowlet.store.handler_connection import HandlerConnection
-from flowlet.store.messages.sends import BusinessAddress, NewMessage, send_in_session
+from flowlet.store.messages.sends import BusinessAddress, NewMessage, SendDecision, send_in_session
 from flowlet.store.opening import Store
 from flowlet.text import MAX_IDENTIFIER_LENGTH, clean_text, format_suggestion
-from flowlet.workflow.context import Transaction
 
 __all__ = ["MAX_LISTED_MESSAGES", "MessageOperations", "apply_send"]
 
@@ -57,7 +57,7 @@ class MessageOperations:
         key: str | None = None,
         expires: datetime | Duration | None = None,
         username: str | None = None,
-        connection: Transaction | None = None,
+        connection: Any = None,
     ) -> Sent:
         """Send a message to an instance. If it has one of this name with this key, return that one and send nothing.
 
@@ -74,8 +74,8 @@ class MessageOperations:
             expires: When the message is deleted if no activation has read it by then: a time, or a duration from now;
                 None for never.
             username: Who sends it; None for code.
-            connection: A connection of the same database inside the caller's own transaction: the message is sent when
-                that transaction commits, or not at all. The instance is locked until then.
+            connection: A connection to the same database inside the caller's own transaction, as for ``create``: the
+                message is sent when that transaction commits, or not at all. The instance is locked until then.
 
         Raises:
             ValueError: If neither ``to`` nor both ``type`` and ``business_key`` are given, or all of them; if
@@ -87,6 +87,7 @@ class MessageOperations:
             VariablesError: If the body does not fit the message's model, or another value cannot be stored.
             DurationError: If ``expires`` is a text that is not a duration.
             StoreUnavailableError: If the database cannot be reached.
+            StoreError: If ``connection`` cannot be shared, or has no transaction.
         """
         now = self._store.clock.now()
         address = _build_address(to, type, business_key)
@@ -94,7 +95,7 @@ class MessageOperations:
         _check_values(name, key, resolve_time(expires, now), now)
         new = NewMessage(name, key or str(uuid.uuid4()), sender, now, resolve_time(expires, now))
 
-        def decide(instance: Instance) -> tuple[str, Change]:
+        def decide(instance: Instance) -> SendDecision:
             return self._decide(instance, new, body)
 
         async def send(session: DatabaseSession) -> Sent:
@@ -102,8 +103,7 @@ class MessageOperations:
 
         if connection is None:
             return await self._store.connections.write(send)
-        session = DatabaseSession(connection, self._store.connections.dialect)
-        with connection.guard_statement() if isinstance(connection, HandlerConnection) else nullcontext():
+        async with open_caller_session(connection, self._store.connections.dialect) as session:
             sent = await send(session)
             if session.pending_commit is not None and session.pending_commit.due_groups:
                 await session.dialect.signals.notify_all(session.raw, session.pending_commit.due_groups)
@@ -119,10 +119,8 @@ class MessageOperations:
         await self._store.queries.get(id)
         return await self._store.messages.list_unread(id, limit=MAX_LISTED_MESSAGES)
 
-    def _decide(
-        self, instance: Instance, new: NewMessage, body: BaseModel | Mapping[str, Any] | None
-    ) -> tuple[str, Change]:
-        """Return the body to store, and the change of the locked instance."""
+    def _decide(self, instance: Instance, new: NewMessage, body: BaseModel | Mapping[str, Any] | None) -> SendDecision:
+        """Return what to store for the locked instance."""
         if instance.has_ended:
             reason = f"it has ended as {instance.status}"
             raise RefusedError(f"{describe_instance(instance)} receives no message: {reason}", reason=reason)
@@ -135,7 +133,7 @@ class MessageOperations:
                 f"{definition.name} version {definition.version} receives no message {shown!r}."
                 f"{format_suggestion(new.name, definition.messages)} It receives: {known}."
             )
-        return message.validate_body(body), apply_send(instance, definition, new)
+        return SendDecision(message.validate_body(body), definition.version, apply_send(instance, definition, new))
 
 
 def apply_send(instance: Instance, definition: Definition, new: NewMessage) -> Change:
@@ -155,6 +153,7 @@ def apply_send(instance: Instance, definition: Definition, new: NewMessage) -> C
         from_state=instance.state,
         text=f"message {new.name!r}, key {new.key!r}",
         username=new.sender,
+        on_behalf_of=get_access().on_behalf_of,
         version=definition.version,
     )
     after = replace(instance, unread=instance.unread + 1, modified_us=new.sent)

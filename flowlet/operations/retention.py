@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.definition.definition import Definition
 from flowlet.engine.retention.pruner import prune_ranges
@@ -92,6 +93,7 @@ async def prune(
     definitions: Iterable[Definition],
     request: PruneRequest,
     *,
+    username: str,
     default: timedelta,
     rest_factor: float = 0,
 ) -> AsyncGenerator[Deleted, None]:
@@ -101,6 +103,7 @@ async def prune(
         store: The database.
         definitions: The definitions of this process.
         request: What is to be deleted.
+        username: Who deletes.
         default: How long instances are kept of workflows that say nothing.
         rest_factor: A rest of so many times as long as a transaction took follows each one.
 
@@ -111,6 +114,8 @@ async def prune(
     ranges: list[EndedRange] = []
     for rule in await _read_rules(store, definitions, request, default):
         ranges += list_ranges(rule, now=store.clock.now(), before=request.before)
+    entry = AuditEntry(username, AuditAction.RETENTION_PRUNED, request.type or "all workflows")
+    await store.audit.write(entry, now=store.clock.now())
     async for deleted in prune_ranges(
         store, ranges, keeps_external_ids=request.keeps_external_ids, rest_factor=rest_factor
     ):
@@ -133,7 +138,7 @@ async def _read_rules(
 async def read_prune_lag_seconds(store: Store, definitions: Iterable[Definition], *, default: timedelta) -> float:
     """Return for how long the root that could have been deleted first has been old enough, in seconds; 0 for none.
 
-    One whose descendants are open is not told apart.
+    A root whose descendants are still open counts too.
 
     Args:
         store: The database.

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.definition.schedules.schedule_definition import build_schedule_definition
@@ -161,7 +162,9 @@ class ScheduleOperations:
             if not record.is_disabled:
                 _refuse_declared(record, "deleted")
 
-        return await self._store.schedules.delete(_check_name(name), check)
+        return await self._store.schedules.delete(
+            _check_name(name), check, deleted_by=_clean_username(username), now=self._store.clock.now()
+        )
 
     async def pause(
         self, name: str, *, username: str, reason: str | None = None, expected_version: int | None = None
@@ -185,7 +188,7 @@ class ScheduleOperations:
                 raise RefusedError(f"{describe_schedule(record)} is paused already", ["resume"])
             return resume_times(replace(record, paused=now, paused_by=by, paused_reason=text))
 
-        return await self._change_unloaded(name, decide, username, expected_version)
+        return await self._change_unloaded(name, decide, username, expected_version, AuditAction.SCHEDULE_PAUSED)
 
     async def resume(self, name: str, *, username: str, expected_version: int | None = None) -> ScheduleRecord:
         """Resume a paused schedule. Of the times of the pause, those are fired that its ``catch_up`` says.
@@ -199,7 +202,7 @@ class ScheduleOperations:
                 raise RefusedError(f"{describe_schedule(record)} is not paused", ["pause"])
             return resume_times(replace(record, paused=None, paused_by=None, paused_reason=None))
 
-        return await self._change_unloaded(name, decide, username, expected_version)
+        return await self._change_unloaded(name, decide, username, expected_version, AuditAction.SCHEDULE_RESUMED)
 
     async def fire_now(self, name: str, *, username: str, expected_version: int | None = None) -> Created:
         """Create an instance now, also if the schedule is paused; its next time stays.
@@ -221,7 +224,8 @@ class ScheduleOperations:
                 )
             (new,) = build_instances(record, definition, [now], now=now, username=_clean_username(username))
             fired = raise_version(record, now=now, username=new.username, last_fire=now)
-            return ScheduleChange(fired, [new], is_firing=True)
+            audit = AuditEntry(username, AuditAction.SCHEDULE_FIRED, record.name, record.type)
+            return ScheduleChange(fired, audit, [new], is_firing=True)
 
         _, (created,) = await self._store.schedules.change(_check_name(name), decide, now=self._store.clock.now())
         return created
@@ -268,7 +272,9 @@ class ScheduleOperations:
         def decide(record: ScheduleRecord, is_running: bool) -> ScheduleChange:
             check_version(describe_schedule(record), record.version, version, changed_by=record.modified_by)
             definition, now = self._require_definition(record), self._store.clock.now()
-            return ScheduleChange(record, build_instances(record, definition, times, now=now, username=username))
+            detail = f"{record.type}: {len(times)} times"
+            audit = AuditEntry(username, AuditAction.SCHEDULE_BACKFILLED, record.name, detail)
+            return ScheduleChange(record, audit, build_instances(record, definition, times, now=now, username=username))
 
         return decide
 
@@ -284,7 +290,9 @@ class ScheduleOperations:
         def decide_loaded(record: ScheduleRecord, now: int) -> ScheduleRecord:
             return decide(record, self._require_definition(record), now)
 
-        return await self._change_unloaded(name, decide_loaded, username, expected_version)
+        return await self._change_unloaded(
+            name, decide_loaded, username, expected_version, AuditAction.SCHEDULE_CHANGED
+        )
 
     async def _change_unloaded(
         self,
@@ -292,13 +300,15 @@ class ScheduleOperations:
         decide: Callable[[ScheduleRecord, int], ScheduleRecord],
         username: str,
         expected_version: int | None,
+        action: AuditAction,
     ) -> ScheduleRecord:
         by = _clean_username(username)
 
         def decide_and_count(record: ScheduleRecord, is_running: bool) -> ScheduleChange:
             check_version(describe_schedule(record), record.version, expected_version, changed_by=record.modified_by)
             now = self._store.clock.now()
-            return ScheduleChange(raise_version(decide(record, now), now=now, username=by))
+            audit = AuditEntry(by, action, record.name, record.type)
+            return ScheduleChange(raise_version(decide(record, now), now=now, username=by), audit)
 
         changed, _ = await self._store.schedules.change(
             _check_name(name), decide_and_count, now=self._store.clock.now()

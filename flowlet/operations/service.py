@@ -7,7 +7,6 @@ this module applies them to the stored instance while it holds the lock of its r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -18,36 +17,47 @@ from flowlet.clock import Duration
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.engine.create_batcher import CreateBatcher
-from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.change import Change
 from flowlet.instance.instance import Instance
 from flowlet.instance.new_instance import Created
 from flowlet.operations import commands
 from flowlet.operations.commands import Answer, Attribution, Move
-from flowlet.operations.descendants import change_descendants
+from flowlet.operations.descendants import cancel_descendants
+from flowlet.operations.lanes import LaneOperations
+from flowlet.operations.limits import LimitOperations
 from flowlet.operations.messages import MessageOperations
-from flowlet.operations.permitted import PermittedOperations, compute_permitted_operations, describe_instance
+from flowlet.operations.people.decision_operations import DecisionOperations
+from flowlet.operations.people.personal_creates import create_for_person, is_personal
+from flowlet.operations.people.teams import TeamOperations
+from flowlet.operations.permitted import (
+    Operation,
+    PermittedOperations,
+    compute_permitted_operations,
+    describe_instance,
+    explain_if_refused,
+)
+from flowlet.operations.repair import RepairOperations
+from flowlet.operations.requested_state import StateOperations
 from flowlet.operations.run_times import resolve_time, schedule_first_run
 from flowlet.operations.schedules import ScheduleOperations
 from flowlet.operations.variable_edits import VariableEdit, apply_edit
+from flowlet.store.callers.session import open_caller_session
 from flowlet.store.changes import change_instance
-from flowlet.store.database_session import DatabaseSession
-from flowlet.store.handler_connection import HandlerConnection
 from flowlet.store.opening import Store
 from flowlet.store.optimistic_lock import check_version
 from flowlet.text import MAX_IDENTIFIER_LENGTH, clean_text
-from flowlet.workflow.context import Transaction
 
 __all__ = ["Operations", "close_operations"]
 
 
-class Operations:
+class Operations(RepairOperations):
     """Creates, answers, moves, pauses, resumes, cancels, retries and wakes instances, and edits their variables.
 
     Every operation on an instance returns the instance as it is afterwards. It takes these arguments:
 
     - ``username``: Who runs the operation; recorded in the history.
     - ``expected_version``: The version of the instance that the caller has read; None for any version.
+    - ``reason``, of some: Why; recorded too.
 
     It raises ``UnknownInstanceError`` if there is no such instance, ``RefusedError`` if the operation is not permitted
     now, ``StaleError`` if the instance has another version than expected, and ``StoreUnavailableError`` if the
@@ -60,18 +70,24 @@ class Operations:
             cancelled, retried and woken; the other operations raise ``UnknownWorkflowError``.
 
     Attributes:
-        send: Sends a message to an instance; see ``MessageOperations``.
-        list_unread: Lists the messages that an instance has not consumed.
+        send: Sends a message to an instance; see ``MessageOperations``, also for ``list_unread``.
+        enter_state: Answers or moves an instance, and edits its variables, in one; see ``StateOperations``.
         schedules: The operations on schedules.
+        teams: The operations on teams.
+        limits, lanes: The operations on limits; and on lanes: the pause of a whole workflow, or of a group.
+        decisions: Who may answer; and ``assign``, which assigns the question of an instance to a user.
     """
 
     def __init__(self, store: Store, registry: Registry) -> None:
-        self._store = store
-        self._registry = registry
+        super().__init__(store, registry)
         self._batcher = CreateBatcher(store)
         messages = MessageOperations(store, registry)
         self.send, self.list_unread = messages.send, messages.list_unread
+        self.enter_state = StateOperations(store, registry).enter_state
         self.schedules = ScheduleOperations(store, registry)
+        self.teams = TeamOperations(store)
+        self.limits, self.lanes = LimitOperations(store), LaneOperations(store)
+        self.decisions = DecisionOperations(store, registry)
 
     async def create(
         self,
@@ -84,7 +100,7 @@ class Operations:
         priority: int | None = None,
         when: datetime | Duration | None = None,
         username: str | None = None,
-        connection: Transaction | None = None,
+        connection: Any = None,
     ) -> Created:
         """Create an instance of a workflow. If the external id exists, return the existing instance unchanged.
 
@@ -99,8 +115,9 @@ class Operations:
             priority: 0 to 9; None for the workflow's own.
             when: When the instance first runs: a time, or a duration from now. None or a past time means at once.
             username: Who creates it; None for code.
-            connection: A connection of the same database inside the caller's own transaction: the instance is
-                created when that transaction commits, or not at all.
+            connection: A connection to the same database inside the caller's own transaction, of ``databases``,
+                SQLAlchemy or a driver, or that of ``ctx.transaction()``: the instance is created when that transaction
+                commits, or not at all.
 
         Raises:
             UnknownWorkflowError: If no loaded workflow has this name.
@@ -109,6 +126,7 @@ class Operations:
             DurationError: If ``when`` is a text that is not a duration.
             StoreUnavailableError: If the database cannot be reached.
             TooLargeError: If the database does not accept an instance of this size.
+            StoreError: If ``connection`` cannot be shared, or has no transaction.
         """
         now = self._store.clock.now()
         new = self._registry.get_definition(type).build_instance(
@@ -122,9 +140,10 @@ class Operations:
         )
         new = schedule_first_run(new, resolve_time(when, now))
         if connection is not None:
-            session = DatabaseSession(connection, self._store.connections.dialect)
-            with connection.guard_statement() if isinstance(connection, HandlerConnection) else nullcontext():
+            async with open_caller_session(connection, self._store.connections.dialect) as session:
                 return (await self._store.instances.create_in_transaction(session, [new], now=now))[0]
+        if is_personal(new):
+            return await create_for_person(self._store, new)
         return await self._batcher.create(new)
 
     async def answer(
@@ -135,8 +154,11 @@ class Operations:
         form: BaseModel | Mapping[str, Any] | None = None,
         username: str,
         expected_version: int | None = None,
+        is_admin: bool | None = None,
     ) -> Instance:
         """Answer an instance that waits in a manual state: the state's handler runs next.
+
+        Where the state needs several persons for a choice, those before the last one only vote, and it waits on.
 
         Args:
             id: The instance.
@@ -144,14 +166,17 @@ class Operations:
             form: The values of the state's form, as its model or by name.
             username: Who answers.
             expected_version: The version that the caller has read; None for any.
+            is_admin: Whether the user may answer for every team; None for what the user's stored role says.
 
         Raises:
-            RefusedError: If the instance does not wait for an answer, or the choice is not one of those that it lists.
+            RefusedError: If the instance does not wait for an answer, the choice is not one of those that it lists, or
+                the user may not answer it.
             VariablesError: If the form's values do not fit its model, or values are given and the state has no form.
         """
         values = form.model_dump(mode="json", by_alias=True) if isinstance(form, BaseModel) else form
-        decide = partial(commands.apply_answer, answer=Answer(choice, {} if values is None else values))
-        return await self._apply_loaded(id, decide, self._attribute_to(username), expected_version)
+        return await self.decisions.answer(
+            id, Answer(choice, {} if values is None else values), username, expected_version, is_admin=is_admin
+        )
 
     async def move(
         self,
@@ -175,8 +200,8 @@ class Operations:
             state: The state to move to.
             username: Who moves it.
             when: When the state runs: a time, or a duration from now; None for at once.
-            force: Also move to a state that no transition leads to, and an instance that is executing, whose activation
-                then writes nothing, or that has ended.
+            force: Also move to a state that no transition leads to, from one that not everybody may decide, and an
+                instance that is executing, whose activation then writes nothing, or that has ended.
             reason: Why; required with ``force``.
             expected_version: The version that the caller has read; None for any.
 
@@ -242,24 +267,8 @@ class Operations:
 
         instance = await self._apply_change(id, decide, by, expected_version)
         if with_children:
-            await self._cancel_descendants(id, by, reason)
+            await cancel_descendants(self._store, id, by, reason=reason, find_definition=self._registry.find_definition)
         return instance
-
-    async def retry(self, id: int, *, username: str, expected_version: int | None = None) -> Instance:
-        """Retry a FAILED instance in the state where it failed, or start the next attempt of one that waits for it.
-
-        Raises:
-            RefusedError: If no attempt has failed, or the instance ended in an error state.
-        """
-        return await self._apply_change(id, commands.apply_retry, self._attribute_to(username), expected_version)
-
-    async def wake(self, id: int, *, username: str, expected_version: int | None = None) -> Instance:
-        """Run an instance now that waits for a timer, for its next attempt, or for its children.
-
-        Raises:
-            RefusedError: If the instance waits for none of these.
-        """
-        return await self._apply_change(id, commands.apply_wake, self._attribute_to(username), expected_version)
 
     async def edit_variables(
         self,
@@ -280,7 +289,7 @@ class Operations:
             expected_version: The version that the caller has read; None for any.
 
         Raises:
-            RefusedError: If the instance is executing or has ended.
+            RefusedError: If the instance is executing or has ended, or the edit changes who must not decide it.
             VariablesError: If a name is unknown, or the variables would not fit the model.
         """
         decide = partial(apply_edit, edit=VariableEdit(vars, tuple(unset)))
@@ -288,7 +297,20 @@ class Operations:
 
     def get_permitted_operations(self, instance: Instance) -> PermittedOperations:
         """Return which operations are permitted on an instance in the state in which the caller has read it."""
-        return compute_permitted_operations(instance, self._find_definition(instance), now=self._store.clock.now())
+        return compute_permitted_operations(
+            instance, self._registry.find_definition(instance.type), now=self._store.clock.now()
+        )
+
+    def explain_refusal(self, instance: Instance, operation: str, *, target: str = "") -> str | None:
+        """Return why an operation would be refused; None if it would not.
+
+        Args:
+            instance: The instance as the caller has read it.
+            operation: The name of the operation, such as "pause".
+            target: For "answer" and "move", the state.
+        """
+        definition, now = self._registry.find_definition(instance.type), self._store.clock.now()
+        return explain_if_refused(Operation(operation), instance, definition, now=now, target=target)
 
     async def _apply_loaded(
         self,
@@ -315,31 +337,14 @@ class Operations:
 
         def check_and_decide(instance: Instance) -> Change | None:
             check_version(describe_instance(instance), instance.version, expected_version)
-            return decide(instance, self._find_definition(instance), attribution)
+            return decide(instance, self._registry.find_definition(instance.type), attribution)
 
         return await change_instance(self._store.connections, id, check_and_decide, now=attribution.at)
-
-    async def _cancel_descendants(self, id: int, attribution: Attribution, reason: str | None) -> None:
-        def decide(instance: Instance) -> Change | None:
-            if instance.has_ended:
-                return None
-            return commands.apply_cancel(instance, self._find_definition(instance), attribution, reason=reason)
-
-        await change_descendants(self._store, id, decide, now=attribution.at)
 
     def _attribute_to(self, username: str) -> Attribution:
         return Attribution(username, self._store.clock.now())
 
-    def _find_definition(self, instance: Instance) -> Definition | None:
-        try:
-            return self._registry.get_definition(instance.type)
-        except UnknownWorkflowError:
-            return None
-
 
 async def close_operations(operations: Operations) -> None:
-    """Refuse to create instances any more, and return when those under way are durable or have failed: within 10 s.
-
-    No method, because the methods are those that users call.
-    """
-    await operations._batcher.close()
+    """Refuse to create instances any more, and return when those under way are durable or have failed: within 10 s."""
+    await operations._batcher.close()  # no method, because the methods are those that users call

@@ -12,17 +12,24 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.kept_names import KeptNames
 from flowlet.definition.model_shape import get_names
 from flowlet.definition.outside_values import SpelledVariables
+from flowlet.definition.people.question_definition import NO_QUESTION, QuestionDefinition
+from flowlet.definition.people.title_template import split_path
 from flowlet.definition.variables import diff_loaded_variables
 from flowlet.definition.versions.migrations import VersionError, migrate_vars
-from flowlet.errors import VariablesError
+from flowlet.errors import RefusedError, VariablesError
+from flowlet.instance.action import ActionKind
 from flowlet.instance.change import Change
-from flowlet.instance.instance import ActionKind, Instance
+from flowlet.instance.instance import Instance
+from flowlet.instance.json_text import parse_json
 from flowlet.instance.snapshots import record_change
 from flowlet.operations.commands import Attribution, build_action
-from flowlet.operations.permitted import Operation, build_refusal, require_permitted
+from flowlet.operations.people.entries import with_inbox_entry
+from flowlet.operations.permitted import Operation, build_refusal, describe_instance, require_permitted
 from flowlet.text import MAX_NAME_LENGTH, clean_text, format_suggestion
 
 __all__ = ["VariableEdit", "apply_edit"]
+
+_VOTES_WITHDRAWN = "Choices that were made before this edit no longer count."
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +45,12 @@ def apply_edit(
 ) -> Change | None:
     """Return the change of an edit; None if it changes no variable.
 
+    The choices that persons have made in a state that several decide no longer count: they were made about other
+    variables. The variable that names who must not decide stays as it is until the question is decided.
+
     Raises:
-        RefusedError: If the instance is executing or has ended, or this version cannot read its variables.
+        RefusedError: If the instance is executing or has ended, this version cannot read its variables, or the edit
+            changes the variable of ``not_by``.
         VariablesError: If a name is unknown, or the variables would not fit the model.
     """
     require_permitted(Operation.EDIT, instance, definition, now=attribution.at)
@@ -51,18 +62,37 @@ def apply_edit(
     )
     if text is None or changes is None:
         return None
+    question = _find_open_question(instance, definition)
+    if question.not_by is not None:
+        _refuse_change(instance, question.not_by, loaded.vars, parse_json(text))
     snapshot, unsnapped = record_change(text, changes, unsnapped=instance.unsnapped_characters)
-    action = build_action(ActionKind.EDITED, instance, attribution, changes=changes, version=definition.version)
+    note = _VOTES_WITHDRAWN if question.approvals else None
+    action = build_action(
+        ActionKind.EDITED, instance, attribution, text=note, changes=changes, version=definition.version
+    )
     after = replace(
         instance,
         vars_json=text,
         vars_version=definition.vars_version,
         gate=None,
-        gated_state=None,
         unsnapped_characters=unsnapped,
         modified_us=attribution.at,
     )
-    return Change(instance, after, (replace(action, vars_json=snapshot),))
+    return with_inbox_entry(Change(instance, after, (replace(action, vars_json=snapshot),)), definition)
+
+
+def _find_open_question(instance: Instance, definition: Definition) -> QuestionDefinition:
+    """Return the question of a manual state without an answer, also of one that is about to be asked again."""
+    state = definition.find_state(instance.state)
+    return (state.question if state and instance.answer_json is None else None) or NO_QUESTION
+
+
+def _refuse_change(instance: Instance, path: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    """Refuse to change the variable of ``not_by``: its owner would be let in, or another person kept out."""
+    name = split_path(path)[0]
+    if name in before and before[name] != after.get(name):
+        why = f"the variable {name!r} names who must not decide {instance.state!r}: it stays until that is decided"
+        raise RefusedError(f"{describe_instance(instance)} cannot be edited: {why}.", reason=why)
 
 
 def _migrate_vars(instance: Instance, definition: Definition) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.accounts.models import ApiKey
 from flowlet.accounts.roles import Principal, Role
 from flowlet.errors import OwnerError, UnknownKeyError
@@ -12,6 +13,7 @@ from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.optimistic_lock import check_version
+from flowlet.store.people.audit import write_audit
 from flowlet.store.tables import API_KEY, FLAG_CODEC, USER
 from flowlet.store.users import lock_user
 
@@ -28,7 +30,7 @@ SELECT {_READER.select_list}
 FROM {API_KEY} k JOIN {USER} u ON u.id = k.user_id
 """
 _FIND = f"""
-SELECT k.key_hash, k.role, u.role, u.username, u.id, k.expires, k.last_used
+SELECT k.key_hash, k.role, u.role, u.username, u.id, k.expires, k.last_used, k.may_act_on_behalf
 FROM {API_KEY} k JOIN {USER} u ON u.id = k.user_id
 WHERE k.id = :id AND k.revoked IS NULL AND u.disabled = 0
 """
@@ -41,6 +43,7 @@ class NewApiKey:
     Attributes:
         expires: In microseconds since 1970 UTC; None for never.
         expected_version: How many API keys its creator has to have created before; None for any number.
+        may_act_on_behalf: Whether it may act on behalf of other persons.
     """
 
     id: str
@@ -51,6 +54,7 @@ class NewApiKey:
     expires: int | None
     created_by: str
     expected_version: int | None = None
+    may_act_on_behalf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +96,21 @@ class ApiKeyStore:
                 # Under the lock of the owner's row: a form that is sent twice waits for its first submission.
                 count = await _count_keys(session, new.created_by)
                 check_version(f"the list of API keys created by {new.created_by!r}", count, new.expected_version)
-            row = (new.id, new.key_hash, new.name, new.role.value, new.user_id, now, new.created_by, new.expires)
+            may_act = int(new.may_act_on_behalf)
+            row = (
+                new.id,
+                new.key_hash,
+                new.name,
+                new.role.value,
+                new.user_id,
+                may_act,
+                now,
+                new.created_by,
+                new.expires,
+            )
             await session.insert_many(API_KEY, _INSERT_COLUMNS, [row])
+            detail = f"of {owner.username}, role {new.role}" + (", acts on behalf of others" if may_act else "")
+            await write_audit(session, [AuditEntry(new.created_by, AuditAction.KEY_CREATED, new.id, detail)], now=now)
             return True
 
         return await self._connections.write(insert_key)
@@ -101,9 +118,10 @@ class ApiKeyStore:
     async def find(self, id: str) -> ApiKeyCredentials | None:
         """Return a key, expired or not; None if there is none, it is revoked, or its owner is disabled."""
         for row in await self._connections.read(lambda session: session.fetch_rows(_FIND, {"id": id})):
-            key_hash, role, owner_role, username, user_id, expires, last_used = row
+            key_hash, role, owner_role, username, user_id, expires, last_used, may_act = row
             # The owner may have been demoted since the key was made.
-            principal = Principal(username, min(Role(role), Role(owner_role)), user_id, id)
+            least = min(Role(role), Role(owner_role))
+            principal = Principal(username, least, user_id, id, may_act_on_behalf=bool(may_act))
             return ApiKeyCredentials(principal, key_hash, expires, last_used)
         return None
 
@@ -146,16 +164,20 @@ class ApiKeyStore:
         """
 
         async def revoke_key(session: DatabaseSession) -> None:
-            sql = f"SELECT version FROM {API_KEY} WHERE id = :id {session.dialect.expressions.for_update_sql}"
-            versions = [version for (version,) in await session.fetch_rows(sql, {"id": id})]
-            if not versions:
+            sql = f"SELECT version, revoked FROM {API_KEY} WHERE id = :id {session.dialect.expressions.for_update_sql}"
+            found = await session.fetch_rows(sql, {"id": id})
+            if not found:
                 raise _build_unknown_key_error(id)
-            check_version(f"the API key {id!r}", versions[0], expected_version)
+            ((version, revoked),) = found
+            check_version(f"the API key {id!r}", version, expected_version)
+            if revoked is not None:
+                return
             await session.execute(
                 f"UPDATE {API_KEY} SET revoked = :now, revoked_by = :by, version = version + 1 "
                 "WHERE id = :id AND revoked IS NULL",
                 {"id": id, "now": now, "by": revoked_by},
             )
+            await write_audit(session, [AuditEntry(revoked_by, AuditAction.KEY_REVOKED, id)], now=now)
 
         await self._connections.write(revoke_key)
 

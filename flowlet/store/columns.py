@@ -186,7 +186,12 @@ class RowReader(Generic[T]):
     """
 
     def __init__(
-        self, record: type[T], tables: Mapping[str, Table], *, expressions: Mapping[str, Expression] | None = None
+        self,
+        record: type[T],
+        tables: Mapping[str, Table],
+        *,
+        expressions: Mapping[str, Expression] | None = None,
+        make: Callable[..., T] | None = None,
     ) -> None:
         """Prepare the reading.
 
@@ -195,11 +200,12 @@ class RowReader(Generic[T]):
                 column declares.
             tables: By alias the tables of the statement, "" for the only one; a name in two tables is the first one's.
             expressions: By field what is selected instead of a column.
+            make: Makes a record of the values of its fields, in their order; by default the class itself.
         """
         selected = {**_select_columns(tables), **(expressions or {})}
         names = getattr(record, "_fields", None) or [field.name for field in fields(record)]  # type: ignore[arg-type]  # a dataclass, if it is no NamedTuple
         parts = [selected[name] for name in names]
-        self._record: Callable[..., T] = record
+        self._make = make or record
         self._decoders = tuple(
             (place, part.codec.decode) for place, part in enumerate(parts) if part.codec.decode is not None
         )
@@ -210,7 +216,7 @@ class RowReader(Generic[T]):
         values = list(row)
         for place, decode in self._decoders:
             values[place] = decode(values[place])
-        return self._record(*values)
+        return self._make(*values)
 
     def parse_all(self, rows: Iterable[Sequence[Any]]) -> list[T]:
         """Return the records of rows."""

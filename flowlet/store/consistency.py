@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from flowlet.instance.instance import ENDED_STATUSES, ActionKind, Status
-from flowlet.store.columns import Expression, RowReader
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import ENDED_STATUSES, Status
+from flowlet.store.children.unmade import UNMADE_COUNT_SQL
+from flowlet.store.columns import Codec, Expression, RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import build_in_list
+from flowlet.store.people.tables import INBOX
 from flowlet.store.tables import ACTION, MESSAGE, WORKFLOW
 
 __all__ = ["PATH_KINDS", "InspectedInstance", "PathEntry", "inspect_instances", "inspect_instances_after", "read_paths"]
@@ -28,8 +31,9 @@ class InspectedInstance:
     """An instance as the doctor examines it; the fields are columns of ``flowlet_workflow``.
 
     Attributes:
-        counted_open_children: How many children have not ended, counted; ``open_children`` is the number in the
-            instance's row.
+        counted_open_children: How many children have not ended or are still to be made, counted; ``open_children`` is
+            the number in the instance's row.
+        entry_visit: The visit for which it has an entry in the inbox; None for none.
         counted_unread: How many messages it has not consumed, counted; ``unread`` is the number in the instance's row.
     """
 
@@ -52,6 +56,8 @@ class InspectedInstance:
     unread_seen: int
     awaits_json: str | None
     counted_unread: int
+    entry_visit: int | None
+    visit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +80,9 @@ _INSTANCE_READER = RowReader(
     InspectedInstance,
     {"w": WORKFLOW},
     expressions={
-        "counted_open_children": Expression(_COUNT_CHILDREN),
+        "counted_open_children": Expression(f"{_COUNT_CHILDREN} + {UNMADE_COUNT_SQL}", Codec(decode=int)),
         "counted_unread": Expression(_COUNT_UNREAD),
+        "entry_visit": Expression(f"(SELECT e.visit FROM {INBOX} e WHERE e.workflow_id = w.id)"),
     },
 )
 _SELECT = f"SELECT {_INSTANCE_READER.select_list} FROM {WORKFLOW} w"

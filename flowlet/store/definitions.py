@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from flowlet.definition.definition import Definition
 from flowlet.instance.json_text import parse_json, write_json
@@ -14,10 +14,12 @@ from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import DEFINITION
 
-__all__ = ["DefinitionStore", "StoredDefinition"]
+__all__ = ["DefinitionStore", "StoredDefinition", "save_concurrently"]
 
 MAX_SAVE_ATTEMPTS = 10
-"""How often a save can lose against others: each of these has then saved a definition for good."""
+"""How often a save can lose against others: each of these has then stored something for good."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +67,7 @@ class DefinitionStore:
                 await session.insert_many(DEFINITION, DEFINITION.columns, [row])
             return reshaped
 
-        for _ in range(MAX_SAVE_ATTEMPTS - 1):
-            try:
-                return await self._connections.write(insert_new)
-            except Exception as error:
-                if not self._connections.dialect.errors.is_refusal(error):
-                    raise
-        return await self._connections.write(insert_new)
+        return await save_concurrently(self._connections, insert_new)
 
     async def has_definition(self, name: str) -> bool:
         """Return whether an executor has ever served a workflow of this name."""
@@ -110,3 +106,18 @@ class DefinitionStore:
         )
         rows = await self._connections.read(lambda session: session.fetch_rows(sql))
         return {stored.name: stored for stored in _READER.parse_all(rows)}
+
+
+async def save_concurrently(connections: Connections, save: Callable[[DatabaseSession], Awaitable[T]]) -> T:
+    """Store what another process may store at the same moment: one transaction, repeated while that refuses it.
+
+    Raises:
+        StoreUnavailableError: If the database is unavailable.
+    """
+    for _ in range(MAX_SAVE_ATTEMPTS - 1):
+        try:
+            return await connections.write(save)
+        except Exception as error:
+            if not connections.dialect.errors.is_refusal(error):
+                raise
+    return await connections.write(save)

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.change import Change
 from flowlet.instance.fingerprint import compute_fingerprint
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.changes import apply_changes, build_select
 from flowlet.store.columns import Expression, RowEncoder, RowReader
 from flowlet.store.connection import Connections
@@ -23,6 +24,7 @@ __all__ = [
     "SUSPECT_CRASHES",
     "ExecutorRecord",
     "ExecutorStore",
+    "read_live_versions",
     "read_served_types",
 ]
 
@@ -121,10 +123,15 @@ class ExecutorStore:
         sql = f"UPDATE {EXECUTOR} SET status = 'DRAINING' WHERE id = :id AND status = 'RUNNING'"
         await self._connections.write(lambda session: session.execute(sql, {"id": id}))
 
-    async def deregister(self, id: str, *, now: int) -> int:
+    async def deregister(self, id: str, *, now: int, claimed_at: int | None = None) -> int:
         """Release the instances that an executor still holds, and mark it as STOPPED; return how many they were.
 
         The instances are released in transactions of 25 each. The executor must not claim any more.
+
+        Args:
+            id: The executor's id.
+            now: The store's time, in microseconds since 1970 UTC.
+            claimed_at: When it last asked for due instances, perhaps after its last heartbeat; None keeps that one's.
         """
 
         async def release_or_stop(session: DatabaseSession) -> int:
@@ -133,7 +140,8 @@ class ExecutorStore:
             held = INSTANCE_READER.parse_all(rows)
             await apply_changes(session, [_build_release(instance, now, STOP_REASON) for instance in held], now=now)
             if len(held) < MAX_FREED_INSTANCES:
-                await session.execute(f"UPDATE {EXECUTOR} SET status = 'STOPPED' WHERE id = :id", {"id": id})
+                sql = f"UPDATE {EXECUTOR} SET status = 'STOPPED', claimed = COALESCE(:claimed, claimed) WHERE id = :id"
+                await session.execute(sql, {"id": id, "claimed": claimed_at})
             return len(held)
 
         released = count = await self._connections.write(release_or_stop)
@@ -235,6 +243,12 @@ async def read_served_types(session: DatabaseSession) -> dict[str, set[str]]:
     return served
 
 
+async def read_live_versions(session: DatabaseSession, type: str) -> list[int]:
+    """Return the versions of a workflow that live executors have loaded."""
+    rows = await session.fetch_rows(f"SELECT {EXECUTOR_READER.select_list} FROM {EXECUTOR} e WHERE {_LIVE}")
+    return [record.versions[type] for record in EXECUTOR_READER.parse_all(rows) if type in record.versions]
+
+
 def _get_lock(session: DatabaseSession) -> str:
     return session.dialect.expressions.for_update_sql
 
@@ -280,7 +294,6 @@ def _build_repair(instance: Instance, now: int, crash_limit: int) -> Change:
         freed,
         status=Status.FAILED,
         gate=None,
-        gated_state=None,
         held_status=None,
         next_activation_us=None,
         pause_requested=False,

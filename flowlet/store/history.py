@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.json_text import parse_json
 from flowlet.instance.path_changes import apply_path_changes
 from flowlet.store.columns import RowReader
@@ -25,6 +26,7 @@ class HistoryEvent:
 
     Attributes:
         id: The line's id.
+        on_behalf_of: The person for whom the user's API key acted; None for the user.
         type: The workflow's name.
         status: The instance's status when the event was read, which may be later than the line.
         state: The instance's state then.
@@ -41,6 +43,7 @@ class HistoryEvent:
     duration_ms: int | None
     executor_id: str | None
     username: str | None
+    on_behalf_of: str | None
     type: str
     external_id: str
     business_key: str

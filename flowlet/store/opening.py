@@ -21,14 +21,19 @@ from flowlet.store.executors import ExecutorStore
 from flowlet.store.gates.version_gates import VersionGates
 from flowlet.store.history import HistoryStore
 from flowlet.store.instances import InstanceStore
+from flowlet.store.limits.admission import AdmissionStore
+from flowlet.store.limits.lane_pauses import LanePauseStore
+from flowlet.store.limits.limits import LimitStore
 from flowlet.store.messages.messages import MessageStore
 from flowlet.store.migrations.upgrade import check_schema, upgrade_schema
+from flowlet.store.people.audit import AuditStore
+from flowlet.store.people.teams import TeamStore
 from flowlet.store.queries import InstanceQueries
 from flowlet.store.schedules.schedules import ScheduleStore
 from flowlet.store.search.state_names import StateNameStore
 from flowlet.store.sessions import SessionStore
 from flowlet.store.users import UserStore
-from flowlet.text import check_schema_name
+from flowlet.text import check_schema_name, describe_missing_extra
 
 __all__ = ["Store", "load_dialect", "open_store"]
 
@@ -50,8 +55,13 @@ class Store:
     api_keys: ApiKeyStore
     counters: CounterStore
     version_gates: VersionGates
+    limits: LimitStore
+    admission: AdmissionStore
+    lane_pauses: LanePauseStore
     messages: MessageStore
     schedules: ScheduleStore
+    teams: TeamStore
+    audit: AuditStore
     commit_signal: CommitSignal
     event_loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
@@ -92,9 +102,17 @@ def load_dialect(url: str, *, schema: str | None = None) -> Dialect:
         schema: The schema of the tables, only on PostgreSQL; None for the one that the role's search path finds.
 
     Raises:
-        SettingsError: If the database has no schemas, or the schema's name cannot be used.
+        SettingsError: If the database has no schemas, the schema's name cannot be used, or the driver is missing.
     """
-    scheme = url.partition(":")[0]
+    try:
+        return _import_dialect(url.partition(":")[0], schema, url)
+    except ModuleNotFoundError as error:
+        if text := describe_missing_extra(error, f"The database {mask_password(url)}"):
+            raise SettingsError(text) from error
+        raise
+
+
+def _import_dialect(scheme: str, schema: str | None, url: str) -> Dialect:
     if scheme == "postgresql":
         from flowlet.store.dialects.postgres.dialect import build_postgres_dialect
 
@@ -152,8 +170,13 @@ async def open_store(
             ApiKeyStore(connections),
             CounterStore(connections),
             VersionGates(connections),
+            LimitStore(connections),
+            AdmissionStore(connections),
+            LanePauseStore(connections),
             MessageStore(connections),
             ScheduleStore(connections),
+            TeamStore(connections),
+            AuditStore(connections),
             CommitSignal(connections),
         )
         try:

@@ -11,7 +11,8 @@ from typing import Any
 from flowlet.clock import to_datetime
 from flowlet.definition.versions.state_names import NO_RENAMES
 from flowlet.errors import PrunedInstanceError, UnknownInstanceError
-from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, Action, ActionKind, Instance
+from flowlet.instance.action import ENTRY_KINDS, Action, ActionKind
+from flowlet.instance.instance import ENDED_STATUSES, Instance
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.counters import CounterStore
@@ -25,8 +26,9 @@ from flowlet.store.rows import ACTION_READER, INSTANCE_READER
 from flowlet.store.search.page import is_scanning_search, search_instances
 from flowlet.store.search.query import SearchQuery, SearchResult
 from flowlet.store.search.state_names import StateNameStore
+from flowlet.store.search.variable_sample import read_variable_sample
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
-from flowlet.text import MAX_INTEGER
+from flowlet.text import MAX_INTEGER, parse_number
 
 __all__ = ["InstancePosition", "InstanceQueries", "TransitionCount"]
 
@@ -116,16 +118,28 @@ class InstanceQueries:
         return found[0]
 
     async def find(self, text: str) -> Instance:
-        """Return the instance of a text that a person typed: a number is an id, anything else an external id.
+        """Return the instance that a text names: one with this id if the text is a number, else this external id.
+
+        Every door reads a name so: paths with ``{id}``, pages, and the command line. A number that begins with zeros is
+        no id.
 
         Raises:
+            PrunedInstanceError: If it was deleted, and its external id is kept.
             UnknownInstanceError: If there is none.
         """
-        if text.isascii() and text.isdigit():
-            if len(text.lstrip("0")) > len(str(MAX_INTEGER)):  # Python refuses to read a number of thousands of digits
-                raise UnknownInstanceError(f"no workflow has the id {text[:MAX_SHOWN_DIGITS]}")
-            return await self.get(int(text))
-        return await self.get_by_external_id(text)
+        number = parse_number(text)
+        id = number if str(number) == text else None
+        if id is not None and (found := await self._read_instances("id = :id", {"id": id})):
+            return found[0]
+        try:
+            return await self.get_by_external_id(text)
+        except UnknownInstanceError:
+            if id is not None and (pruned := await find_pruned_by_id(self._connections, id)):
+                raise _build_pruned_error(pruned) from None
+            if text.isascii() and text.isdigit():
+                shown = text[:MAX_SHOWN_DIGITS]
+                raise UnknownInstanceError(f"no workflow has the id {shown}, or this external id") from None
+            raise
 
     async def search(self, query: SearchQuery) -> SearchResult:
         """Return a page of the matching instances, in the query's order, and how many match in all.
@@ -140,6 +154,10 @@ class InstanceQueries:
         turn = self._scan_turns if is_scanning_search(query) else nullcontext()
         async with turn:
             return await self._connections.read(lambda session: search_instances(session, query, names))
+
+    async def sample_variables(self, type: str | None = None) -> list[Any]:
+        """Return the variables of the newest 50 instances, of a type or of any, as JSON values."""
+        return await self._connections.read(lambda session: read_variable_sample(session, type))
 
     async def list_children(self, id: int, *, limit: int | None = None) -> list[Instance]:
         """Return the children of an instance, the oldest first; not more than ``limit``, unless that is None."""
@@ -190,6 +208,12 @@ class InstanceQueries:
         errors = await self.read_latest_actions(id, limit=1, before=entry.id, kinds=(ActionKind.ERROR,))
         is_same = errors and _get_attempt_key(errors[0]) == _get_attempt_key(entry)
         return errors[0] if is_same else None
+
+    async def count_failed_attempts(self, id: int) -> int:
+        """Return how many attempts of an instance have failed in its whole life."""
+        sql = f"SELECT COUNT(*) FROM {ACTION} WHERE workflow_id = :id AND kind = '{ActionKind.ERROR}'"
+        ((count,),) = await self._connections.read(lambda session: session.fetch_rows(sql, {"id": id}))
+        return int(count)
 
     async def count_transitions(self, id: int) -> list[TransitionCount]:
         """Return how often an instance went from state to state, beginning with the entry into its first state."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from flowlet.instance.instance import Action, ActionKind, Instance, make_instance
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Instance, make_instance
 from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.transition import Transition
-from flowlet.store.columns import Codec, Column, ColumnType, Expression, RowEncoder, RowReader
-from flowlet.store.tables import ACTION, FLAG_CODEC, UNUSED_ACTION_COLUMNS, WORKFLOW
+from flowlet.store.columns import Column, ColumnType, Expression, RowEncoder, RowReader
+from flowlet.store.tables import ACTION, FLAG_CODEC, PERSONAL_ACTION_COLUMNS, WORKFLOW
 
 __all__ = [
     "ACTION_COLUMNS",
@@ -17,13 +18,15 @@ __all__ = [
     "CREATION_TIME_NAMES",
     "INSTANCE_READER",
     "NEW_INSTANCE_ENCODER",
+    "OPERATION_ACTION_COLUMNS",
     "TRANSITION_ENCODER",
     "encode_action_row",
     "encode_action_rows",
     "encode_created_action_row",
+    "encode_operation_action_row",
 ]
 
-INSTANCE_READER: RowReader[Instance] = RowReader(make_instance, {"": WORKFLOW})
+INSTANCE_READER = RowReader(Instance, {"": WORKFLOW}, make=make_instance)
 ACTION_READER = RowReader(
     Action, {"": ACTION}, expressions={"vars_json": Expression("CASE WHEN kind = 'CREATED' THEN vars END")}
 )
@@ -33,6 +36,7 @@ NEW_INSTANCE_ENCODER = RowEncoder(
     WORKFLOW.get_columns(
         *("workflow_type", "definition_version", "external_id", "business_key", "parent_id", "root_id"),
         *("executor_group", "priority", "status", "state", "vars", "next_activation", "created_by", "vars_version"),
+        "gate",
     ),
     fields={"created_by": "username"},
 )
@@ -41,10 +45,14 @@ NEW_INSTANCE_ENCODER = RowEncoder(
 CREATION_TIME_NAMES = ("created", "modified")
 """The columns that a create sets to the store's time."""
 
-ACTION_COLUMNS = ACTION.omit_columns("id", *UNUSED_ACTION_COLUMNS)
+ACTION_COLUMNS = ACTION.omit_columns("id", *PERSONAL_ACTION_COLUMNS)
 """The columns of a new line of history; the first is the instance's id, which the line itself does not know."""
 
+OPERATION_ACTION_COLUMNS = ACTION.omit_columns("id")
+"""The columns of a line that an operation writes."""
+
 _ACTION_ENCODER = RowEncoder(ACTION_COLUMNS[1:])
+_OPERATION_ACTION_ENCODER = RowEncoder(OPERATION_ACTION_COLUMNS[1:])
 
 TRANSITION_ENCODER = RowEncoder(
     (
@@ -55,11 +63,11 @@ TRANSITION_ENCODER = RowEncoder(
         *WORKFLOW.get_columns("status", "state", "vars", "next_activation", "attempt", "visit", "streak"),
         *WORKFLOW.get_columns("held_status", "answer", "reason"),
         Column("at", ColumnType.BIG, field="at_us"),
-        Column("spawned", ColumnType.INTEGER, field="children", codec=Codec(encode=len)),
+        Column("spawned", ColumnType.INTEGER),
         WORKFLOW["wake_at_open_children"],
         Column("rests", ColumnType.FLAG, field="is_resting", codec=FLAG_CODEC),
         *WORKFLOW.get_columns("ended", "fingerprint", "failed", "unsnapped_characters"),
-        *WORKFLOW.get_columns("gate", "gated_state", "vars_version"),
+        *WORKFLOW.get_columns("gate", "vars_version"),
     )
 )
 """Encodes a transition as a row of a batch: the fence (the first four columns), then what the commit writes."""
@@ -68,6 +76,11 @@ TRANSITION_ENCODER = RowEncoder(
 def encode_action_row(workflow_id: int, action: Action) -> list[Any]:
     """Return the values of a line of history, in the order of ``ACTION_COLUMNS``."""
     return [workflow_id, *_ACTION_ENCODER.encode(action)]
+
+
+def encode_operation_action_row(workflow_id: int, action: Action) -> list[Any]:
+    """Return the values of a line of history, in the order of ``OPERATION_ACTION_COLUMNS``."""
+    return [workflow_id, *_OPERATION_ACTION_ENCODER.encode(action)]
 
 
 def encode_action_rows(transitions: Iterable[Transition]) -> list[list[Any]]:

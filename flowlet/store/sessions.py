@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.accounts.models import Session as UserSession
 from flowlet.accounts.roles import Principal, Role
 from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
+from flowlet.store.people.audit import write_audit
 from flowlet.store.tables import SESSION, USER
 from flowlet.store.users import lock_user
 from flowlet.text import MAX_INTEGER
@@ -22,6 +24,7 @@ SELECT u.username, u.role, {_READER.select_list}
 FROM {SESSION} s JOIN {USER} u ON u.id = s.user_id
 WHERE s.token_hash = :token_hash AND u.disabled = 0
 """
+_FIND_OWNER = f"SELECT u.username FROM {SESSION} s JOIN {USER} u ON u.id = s.user_id WHERE s.token_hash = :token_hash"
 _PURGE_BATCH_SIZE = 500
 
 
@@ -54,10 +57,13 @@ class SessionStore:
         async def insert_session(session: DatabaseSession) -> bool:
             # Under the lock of the user's row: disabling the user, or changing the password, ends all sessions, and
             # none may be created in between.
-            if await lock_user(session, new.user_id, password_hash=password_hash) is None:
+            user = await lock_user(session, new.user_id, password_hash=password_hash)
+            if user is None:
                 return False
             row = (new.token_hash, new.user_id, new.created, new.created, new.expires, new.user_agent)
             await session.insert_many(SESSION, _INSERT_COLUMNS, [row])
+            entry = AuditEntry(user.username, AuditAction.LOGIN_SUCCEEDED, user.username)
+            await write_audit(session, [entry], now=new.created)
             return True
 
         return await self._connections.write(insert_session)
@@ -76,12 +82,20 @@ class SessionStore:
         sql = f"UPDATE {SESSION} SET last_seen = :now WHERE id = :id AND last_seen < :now"
         await self._connections.write(lambda session: session.execute(sql, {"id": id, "now": now}))
 
-    async def close(self, token_hash: str) -> None:
-        """End the session of a token, if there is one."""
-        sql = f"DELETE FROM {SESSION} WHERE token_hash = :token_hash"
-        await self._connections.write(lambda session: session.execute(sql, {"token_hash": token_hash}))
+    async def close(self, token_hash: str, *, now: int) -> None:
+        """End the session of a token, if there is one, with a line in the audit."""
+        values = {"token_hash": token_hash}
 
-    async def close_by_id(self, id: int, user_id: int) -> bool:
+        async def delete_session(session: DatabaseSession) -> None:
+            rows = await session.fetch_rows(f"{_FIND_OWNER} {session.dialect.expressions.for_update_sql}", values)
+            for (username,) in rows:
+                await session.execute(f"DELETE FROM {SESSION} WHERE token_hash = :token_hash", values)
+                entry = AuditEntry(username, AuditAction.USER_LOGGED_OUT, username, "one session")
+                await write_audit(session, [entry], now=now)
+
+        await self._connections.write(delete_session)
+
+    async def close_by_id(self, id: int, user_id: int, audit: AuditEntry, *, now: int) -> bool:
         """End a session by its id; return False, and end none, if there is none or it is another user's."""
         if not 0 < id <= MAX_INTEGER:
             return False
@@ -91,15 +105,10 @@ class SessionStore:
             if not await session.fetch_rows(f"SELECT id {where} {session.dialect.expressions.for_update_sql}", values):
                 return False
             await session.execute(f"DELETE {where}", values)
+            await write_audit(session, [audit], now=now)
             return True
 
         return await self._connections.write(delete_session)
-
-    async def close_all(self, user_id: int, *, kept_hash: str | None = None) -> None:
-        """End every session of a user but the one with this hash."""
-        sql = f"DELETE FROM {SESSION} WHERE user_id = :user_id AND token_hash <> :kept"
-        values = {"user_id": user_id, "kept": kept_hash or ""}
-        await self._connections.write(lambda session: session.execute(sql, values))
 
     async def list_for_user(self, user_id: int) -> list[UserSession]:
         """Return the sessions of a user, expired or not, the newest first."""

@@ -9,9 +9,14 @@ from __future__ import annotations
 import orjson
 
 from flowlet.accounts.roles import Role
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.json_text import parse_json
+from flowlet.store.children.table import SPAWN
 from flowlet.store.columns import Codec, Column, ColumnType, Index, Table
+from flowlet.store.limits.table import GATE, LANE_PAUSE
+from flowlet.store.messages.table import MESSAGE
+from flowlet.store.people.tables import INBOX, PEOPLE_TABLES, VOTE
 from flowlet.store.schedules.table import SCHEDULE
 
 __all__ = [
@@ -27,26 +32,29 @@ __all__ = [
     "EXTERNAL_ID",
     "FAILING_INDEX",
     "FLAG_CODEC",
+    "GATE",
     "GATE_INDEX",
     "HAS_BUSINESS_KEY",
+    "INSTANCE_TABLES",
     "IS_CANCELLED",
     "IS_ENDED_ROOT",
-    "IS_EXPIRING",
     "IS_FAILING",
     "IS_GATED",
     "IS_NOT_DONE",
     "IS_QUEUED",
     "IS_READY",
     "IS_RETRYING",
+    "LANE_PAUSE",
     "MESSAGE",
+    "PERSONAL_ACTION_COLUMNS",
     "RETENTION",
     "RETRYING_INDEX",
     "SCHEMA_VERSION",
     "SESSION",
+    "SPAWN",
     "STATUS_CODEC",
     "TABLES",
     "UNSERVED_REASON",
-    "UNUSED_ACTION_COLUMNS",
     "USER",
     "WORKFLOW",
 ]
@@ -82,7 +90,6 @@ IS_RETRYING = "attempt > 0 AND status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')
 IS_FAILING = "fingerprint IS NOT NULL"
 IS_ENDED_ROOT = "ended IS NOT NULL AND root_id IS NULL"
 HAS_BUSINESS_KEY = "business_key <> ''"
-IS_EXPIRING = "expires IS NOT NULL AND consumed IS NULL"
 
 # Ended, running and gated instances are not in the due index: they cost it nothing. A lane is a group, a type and a
 # priority: an executor reads its own lanes only. The state is in no index, so that a transition moves no entry.
@@ -138,13 +145,13 @@ WORKFLOW = Table(
         Column("fingerprint", WORD, OPTIONAL),
         Column("failed", BIG, OPTIONAL, field="failed_us"),
         Column("gate", KEY, OPTIONAL),
-        Column("gated_state", NAME, OPTIONAL),
         Column("vars_version", INTEGER, ZERO),
         Column("awaits", TEXT, OPTIONAL, field="awaits_json"),
         Column("unread", INTEGER, ZERO),
         Column("unread_seen", INTEGER, ZERO),
         Column("message_id", BIG, OPTIONAL),
         Column("unsnapped_characters", BIG, ZERO),
+        Column("claimed", BIG, OPTIONAL, field="claimed_us"),
     ),
     indexes=(
         DUE_INDEX,
@@ -189,30 +196,8 @@ ACTION = Table(
 )
 """The history of all instances."""
 
-UNUSED_ACTION_COLUMNS = ("on_behalf_of",)
-"""The column of a line that nothing reads or writes yet: the person for whom the user acted."""
-
-MESSAGE = Table(
-    "flowlet_message",
-    (
-        Column("id", IDENTITY, ""),
-        Column("workflow_id", BIG),
-        Column("name", NAME),
-        Column("message_key", KEY, field="key"),
-        Column("body", TEXT, field="body_json"),
-        Column("sender", NAME, OPTIONAL),
-        Column("sent", BIG, field="sent_us"),
-        Column("expires", BIG, OPTIONAL, field="expires_us"),
-        Column("consumed", BIG, OPTIONAL, field="consumed_us"),
-    ),
-    indexes=(
-        Index("flowlet_message_key", ("workflow_id", "name", "message_key"), is_unique=True),
-        # The unread ones of an instance that has read many are one range, the oldest first.
-        Index("flowlet_message_unread", ("workflow_id", "consumed")),
-        Index("flowlet_message_expires", ("expires",), IS_EXPIRING),
-    ),
-)
-"""The messages that were sent to instances; one is unread until it is consumed."""
+PERSONAL_ACTION_COLUMNS = ("on_behalf_of",)
+"""The column of a line that only operations write, and neither creates nor the commits of executors."""
 
 DEFINITION = Table(
     "flowlet_definition",
@@ -260,6 +245,7 @@ COUNTER = Table(
         Column("finished", BIG),
         Column("failed", BIG),
         Column("cancelled", BIG),
+        Column("opened", BIG),
     ),
     # Time is first in the key: reports read what is recent, the roll-up what is old, each as one range.
     primary_key=("minutes", "start", "writer", "workflow_type"),
@@ -309,6 +295,7 @@ API_KEY = Table(
         Column("name", NAME),
         Column("role", WORD, codec=ROLE_CODEC),
         Column("user_id", BIG),
+        Column("may_act_on_behalf", FLAG, ZERO, codec=FLAG_CODEC),
         Column("version", BIG, "NOT NULL DEFAULT 1"),
         Column("created", BIG),
         Column("created_by", NAME),
@@ -345,6 +332,9 @@ SCHEMA_VERSION = Table(
 
 TABLES = (
     *(WORKFLOW, ACTION, MESSAGE, DEFINITION, EXECUTOR, COUNTER, USER, SESSION, API_KEY, SCHEDULE),
-    *(EXTERNAL_ID, RETENTION),
+    *(EXTERNAL_ID, RETENTION, *PEOPLE_TABLES, GATE, LANE_PAUSE, SPAWN),
 )
 """The tables that migrations create, in their order; the table of the schema's version comes before them."""
+
+INSTANCE_TABLES = (INBOX, VOTE, SPAWN)
+"""The tables whose rows belong to an instance, and are deleted and exported with it, besides history and messages."""

@@ -6,12 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.accounts.models import User, make_username_key
 from flowlet.accounts.roles import Role
 from flowlet.errors import UnknownUserError, UserExistsError
 from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
+from flowlet.store.people.audit import write_audit
+from flowlet.store.people.tables import INBOX, TEAM_MEMBER
 from flowlet.store.tables import API_KEY, SESSION, USER
 from flowlet.text import MAX_INTEGER, MAX_NAME_LENGTH
 
@@ -19,7 +22,7 @@ __all__ = ["Credentials", "NewUser", "UserChange", "UserStore"]
 
 _READER = RowReader(User, {"": USER})
 _SELECT = f"SELECT {_READER.select_list} FROM {USER}"
-_INSERT_COLUMNS = USER.omit_columns("id", "disabled", "version", "last_login")
+_INSERT_COLUMNS = USER.omit_columns("id", "version", "last_login")
 _UPDATE = f"""
 UPDATE {USER} SET role = :role, disabled = :disabled, password_hash = COALESCE(:password_hash, password_hash),
     version = :version, modified = :modified, modified_by = :modified_by
@@ -35,6 +38,7 @@ class NewUser:
     role: Role
     password_hash: str = field(repr=False)
     created_by: str
+    is_disabled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +58,14 @@ class UserChange:
         password_hash: The new hash; None to keep the old one.
         ends_sessions: Whether the user's sessions end.
         kept_session_hash: The hash of the session that is kept nevertheless; None for none.
+        audit: What the audit records of it; None for nothing.
     """
 
     user: User
     password_hash: str | None = field(default=None, repr=False)
     ends_sessions: bool = False
     kept_session_hash: str | None = field(default=None, repr=False)
+    audit: AuditEntry | None = None
 
 
 class UserStore:
@@ -138,13 +144,14 @@ class UserStore:
 
         return await self._connections.write(write_login)
 
-    async def change_user(self, username: str, decide: Callable[[User, int], UserChange]) -> User:
+    async def change_user(self, username: str, decide: Callable[[User, int], UserChange], *, now: int) -> User:
         """Lock a user and every acting admin, decide, write. Return the user after the change.
 
         Args:
             username: The user's name; upper and lower case are the same.
             decide: Returns the change, given the user and how many others are acting admins; none of them can change
                 meanwhile. It is called again if the transaction lost against another one.
+            now: The store's time, in microseconds since 1970 UTC.
 
         Raises:
             UnknownUserError: If there is none.
@@ -168,6 +175,8 @@ class UserStore:
             )
             if made.ends_sessions:
                 await _end_sessions(session, user.id, kept_hash=made.kept_session_hash)
+            if made.audit is not None:
+                await write_audit(session, [made.audit], now=now)
             return user
 
         return await self._connections.write(decide_and_write)
@@ -185,11 +194,14 @@ class UserStore:
                 {"hash": password_hash, "now": now, "by": modified_by, "id": known.user.id},
             )
             await _end_sessions(session, known.user.id, kept_hash=None)
+            detail = "new password in place of the demo's"
+            changed = AuditEntry(modified_by, AuditAction.USER_CHANGED, known.user.username, detail)
+            await write_audit(session, [changed], now=now)
             return True
 
         return await self._connections.write(write_password)
 
-    async def delete(self, username: str, check: Callable[[User, int], None]) -> User:
+    async def delete(self, username: str, check: Callable[[User, int], None], *, deleted_by: str, now: int) -> User:
         """Lock as ``change_user`` does, check, and delete a user with sessions and API keys. Return the deleted user.
 
         Raises:
@@ -201,8 +213,13 @@ class UserStore:
             user, others = await _lock_user_and_admins(session, username)
             check(user, others)
             await _end_sessions(session, user.id, kept_hash=None)
-            await session.execute(f"DELETE FROM {API_KEY} WHERE user_id = :id", {"id": user.id})
+            for table in (API_KEY, TEAM_MEMBER):
+                await session.execute(f"DELETE FROM {table} WHERE user_id = :id", {"id": user.id})
+            # Another user may get the name, and must not get the questions with it.
+            sql = f"UPDATE {INBOX} SET assignee = NULL WHERE assignee = :name"
+            await session.execute(sql, {"name": user.username})
             await session.execute(f"DELETE FROM {USER} WHERE id = :id", {"id": user.id})
+            await write_audit(session, [AuditEntry(deleted_by, AuditAction.USER_DELETED, user.username)], now=now)
             return user
 
         return await self._connections.write(check_and_delete)
@@ -214,6 +231,9 @@ class UserStore:
             if await _find_users(session, new.username):
                 return None
             await session.insert_many(USER, _INSERT_COLUMNS, [_encode_new_user_row(new, now)])
+            detail = f"role {new.role}" + (", disabled" if new.is_disabled else "")
+            created = AuditEntry(new.created_by, AuditAction.USER_CREATED, new.username, detail)
+            await write_audit(session, [created], now=now)
             return (await _find_users(session, new.username))[0]
 
         try:
@@ -281,6 +301,7 @@ def _encode_new_user_row(new: NewUser, now: int) -> Sequence[Any]:
         make_username_key(new.username),
         new.password_hash,
         new.role.value,
+        int(new.is_disabled),
         now,
         new.created_by,
         now,

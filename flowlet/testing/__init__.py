@@ -12,6 +12,13 @@ Only the clock differs from production: hours of timers and retries pass in no t
 """
 
 from flowlet.clock import VirtualClock
-from flowlet.testing.harness import Harness, Modules
+from flowlet.text import describe_missing_extra
+
+try:
+    from flowlet.testing.harness import Harness, Modules
+except ModuleNotFoundError as error:
+    if not (text := describe_missing_extra(error, "flowlet.testing")):
+        raise
+    raise ImportError(text, name=error.name) from error
 
 __all__ = ["Harness", "Modules", "VirtualClock"]

@@ -17,10 +17,12 @@ from pydantic import BaseModel
 from flowlet.clock import Duration, VirtualClock, parse_duration, to_datetime, to_microseconds
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
+from flowlet.engine.limits.claims import list_policies
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts
 from flowlet.errors import NotEndedError
-from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance
+from flowlet.instance.action import ENTRY_KINDS, Action, ActionKind
+from flowlet.instance.instance import Instance
 from flowlet.instance.message import Sent
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
@@ -28,7 +30,7 @@ from flowlet.store.opening import Store, open_store
 from flowlet.testing.dependencies import build_dependencies
 from flowlet.testing.open_harness import OpenHarness
 from flowlet.testing.progress import describe_progress
-from flowlet.workflow.states import VarsModel, Workflow
+from flowlet.workflow.workflow import VarsModel, Workflow
 
 __all__ = ["Harness", "Modules"]
 
@@ -97,13 +99,14 @@ class Harness:
             await store.definitions.save_definitions(self.registry.definitions, now=self.clock.now())
             scheduler = Scheduler(store, self.registry, self._settings)
             await scheduler.save_declared()
+            await store.limits.save_policies(list_policies(self.registry.definitions))
             await store.executors.register(
                 build_executor_record(self._settings, self.registry, id=self._executor_id, now=self.clock.now())
             )
             stack.push_async_callback(self._deregister_executor, store)
             parts = self._build_worker_parts(store, stack)
             operations = Operations(store, self.registry)
-            self._open = OpenHarness(store, operations, parts.worker, parts.gates, scheduler)
+            self._open = OpenHarness(store, operations, parts.worker, parts.gates, scheduler, parts.spawner)
             self._stack = stack.pop_all()
         return self
 
@@ -193,7 +196,7 @@ class Harness:
             RefusedError: If the instance does not wait for an answer, or not for this one; the error lists the choices.
             VariablesError: If the values do not fit the form.
         """
-        await self.operations.answer(id, choice, form=form, username=username)
+        await self.operations.answer(id, choice, form=form, username=username, is_admin=True)
         if settle:
             await self.settle()
 
@@ -224,16 +227,13 @@ class Harness:
 
     async def settle(self) -> None:
         """Run whatever is due now, and what becomes due by it, until nothing is due any more."""
-        worker, scheduler = self._opened.worker, self._opened.scheduler
-        while True:
-            await scheduler.fire_due()
-            await worker.claim_due()
-            if not worker.running:
-                return
-            await worker.wait_until_idle()
+        await self._opened.run_due(self._executor_id)
 
     async def advance(self, length: Duration) -> None:
         """Let time pass. What becomes due meanwhile runs at its own time, in order.
+
+        Args:
+            length: How much virtual time passes.
 
         Raises:
             DurationError: If it is not a length of time.
@@ -292,7 +292,12 @@ class Harness:
         return self.registry.get_definition(instance.type).read_vars(instance.vars_json)
 
     async def history(self, id: int, kind: ActionKind | None = None) -> list[Action]:
-        """Return the lines of an instance's history, the oldest first; with ``kind`` only those."""
+        """Return the lines of an instance's history, the oldest first.
+
+        Args:
+            id: The instance.
+            kind: Only lines of this kind.
+        """
         lines = await self.store.queries.read_history(id)
         return [line for line in lines if kind is None or line.kind is kind]
 

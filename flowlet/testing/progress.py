@@ -7,7 +7,9 @@ from datetime import timedelta
 
 from flowlet.clock import format_duration, to_datetime
 from flowlet.definition.registry import Registry
-from flowlet.instance.instance import Action, Instance, Status
+from flowlet.instance.action import Action
+from flowlet.instance.instance import Instance, Status
+from flowlet.instance.limit_gate import is_limit_gate
 
 __all__ = ["describe_progress"]
 
@@ -43,6 +45,8 @@ def _describe_wait(instance: Instance, registry: Registry, groups: Collection[st
         return f"and its executor group {instance.group!r} is not run: pass Harness(groups=...)"
     if instance.waits_for_children:
         return f"waiting for {instance.open_children} children"
+    if is_limit_gate(instance.gate):
+        return f"waiting for a slot of the limit {instance.gate!r}: see await flow.operations.limits.list_all()"
     if instance.gate is not None:
         return "which the version of the workflow that is loaded here cannot run"
     state = registry.get_definition(instance.type).find_state(instance.state)

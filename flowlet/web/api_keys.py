@@ -8,7 +8,7 @@ from datetime import timedelta
 from flowlet.accounts.models import ApiKey
 from flowlet.accounts.roles import Principal, Role
 from flowlet.auth.api_keys import IssuedApiKey
-from flowlet.errors import UnknownKeyError
+from flowlet.errors import UnknownKeyError, UnknownUserError
 from flowlet.web.auth import get_principal
 from flowlet.web.problems import build_forbidden_error
 from flowlet.web.services import get_services
@@ -17,13 +17,25 @@ __all__ = ["add_key", "list_visible_keys", "revoke_visible_key"]
 
 
 async def list_visible_keys() -> Sequence[ApiKey]:
-    """Return the caller's keys, or all keys for an admin, the newest first; with revoked and expired ones."""
+    """Return the caller's keys, or all keys for an admin, the newest first; with revoked and expired ones.
+
+    A key that acts on behalf of a person lists and revokes that person's keys, and not those of its owner.
+    """
     me = get_principal()
-    return await get_services().users.keys.list_keys(None if me.role is Role.ADMIN else me.username)
+    try:
+        return await get_services().users.keys.list_keys(None if me.role is Role.ADMIN else me.person)
+    except UnknownUserError:  # the person is no user
+        return []
 
 
 async def add_key(
-    name: str, *, owner: str, role: Role, expires_in: timedelta | None, expected_version: int | None = None
+    name: str,
+    *,
+    owner: str,
+    role: Role,
+    expires_in: timedelta | None,
+    may_act_on_behalf: bool = False,
+    expected_version: int | None = None,
 ) -> IssuedApiKey:
     """Create a key. ``expected_version`` is the version of the list of keys that the caller has created.
 
@@ -38,9 +50,17 @@ async def add_key(
     me = get_principal()
     if me.role is not Role.ADMIN:
         _check_key_creation(me, owner, role)
+        if may_act_on_behalf:
+            raise build_forbidden_error("Only an admin creates API keys that act on behalf of others.")
     keys = get_services().users.keys
     return await keys.create(
-        name, username=owner, role=role, actor=me.username, lifetime=expires_in, expected_version=expected_version
+        name,
+        username=owner,
+        role=role,
+        actor=me.username,
+        lifetime=expires_in,
+        may_act_on_behalf=may_act_on_behalf,
+        expected_version=expected_version,
     )
 
 
@@ -54,9 +74,9 @@ async def revoke_visible_key(id: str, *, expected_version: int | None = None) ->
     me = get_principal()
     keys = get_services().users.keys
     if me.role is not Role.ADMIN:
-        own = [key for key in await keys.list_keys(me.username) if key.id == id]
+        own = [key for key in await list_visible_keys() if key.id == id]
         if not own:
-            raise UnknownKeyError(f"{me.username} has no API key with this id. GET /api/keys lists them.")
+            raise UnknownKeyError(f"{me.person} has no API key with this id. GET /api/keys lists them.")
         if own[0].role > me.role:
             raise build_forbidden_error(f"The API key has the role {own[0].role}, which is above your role {me.role}.")
     return await keys.revoke(id, actor=me.username, expected_version=expected_version)

@@ -8,18 +8,23 @@ from quart import Blueprint, Quart, Response, request
 
 from flowlet.web import auth, health, problems, static
 from flowlet.web.api import (
+    audit,
     bulk,
     definitions,
     events,
     executors,
     keys,
+    lanes,
+    limits,
     messages,
     retention,
     schedules,
+    teams,
     users,
     waiting,
     workflows,
 )
+from flowlet.web.api import inbox as inbox_api
 from flowlet.web.console import error_page, layout
 from flowlet.web.console.pages import (
     account,
@@ -35,15 +40,20 @@ from flowlet.web.console.pages import (
     workflow,
 )
 from flowlet.web.console.pages import api_keys as key_pages
+from flowlet.web.console.pages import audit as audit_pages
 from flowlet.web.console.pages import bulk as bulk_pages
 from flowlet.web.console.pages import definitions as definition_pages
 from flowlet.web.console.pages import executors as executor_pages
+from flowlet.web.console.pages import lanes as lane_pages
+from flowlet.web.console.pages import limits as limit_pages
 from flowlet.web.console.pages import messages as message_pages
 from flowlet.web.console.pages import retention as retention_pages
 from flowlet.web.console.pages import schedules as schedule_pages
+from flowlet.web.console.pages import teams as team_pages
 from flowlet.web.console.pages import users as user_pages
 from flowlet.web.console.pages import workflows as workflow_pages
 from flowlet.web.deadline import DeadlineQuart
+from flowlet.web.embedding.prefix import install_prefix
 from flowlet.web.openapi import document
 from flowlet.web.paths import IdConverter, NameConverter
 from flowlet.web.services import EXTENSION_NAME, Services, get_services
@@ -60,7 +70,12 @@ API_BLUEPRINTS: tuple[Blueprint, ...] = (
     definitions.blueprint,
     executors.blueprint,
     retention.blueprint,
+    limits.blueprint,
+    lanes.blueprint,
     schedules.blueprint,
+    teams.blueprint,
+    inbox_api.blueprint,
+    audit.blueprint,
     users.blueprint,
     keys.blueprint,
     document.blueprint,
@@ -77,6 +92,10 @@ CONSOLE_BLUEPRINTS: tuple[Blueprint, ...] = (
     workflow_pages.blueprint,
     bulk_pages.blueprint,
     inbox.blueprint,
+    team_pages.blueprint,
+    audit_pages.blueprint,
+    limit_pages.blueprint,
+    lane_pages.blueprint,
     workflow.blueprint,
     message_pages.blueprint,
     user_pages.blueprint,
@@ -124,6 +143,7 @@ def create_app(services: Services) -> Quart:
     problems.install_error_handler(app, error_page.build_error_response)
     auth.install_auth(app)
     layout.install(app)
+    install_prefix(app)
     app.after_request(_add_headers)
     app.after_serving(_end_background_work)
     for blueprint in (*API_BLUEPRINTS, *CONSOLE_BLUEPRINTS):

@@ -10,14 +10,19 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from quart import Quart, current_app, g, request
+from werkzeug.exceptions import NotFound
 
+from flowlet.accounts.access import set_access
 from flowlet.accounts.roles import Principal, Role
 from flowlet.auth.users import Users
 from flowlet.text import find_text_fault
+from flowlet.web.hosts import check_host
+from flowlet.web.people.on_behalf import build_access, find_represented_principal, read_header
 from flowlet.web.problems import Problem, ProblemError, UnauthenticatedError, build_forbidden_error
 from flowlet.web.services import get_services
 
 __all__ = [
+    "REAUTHORIZATION_SECONDS",
     "SESSION_COOKIE",
     "allow_anonymous",
     "get_principal",
@@ -32,6 +37,8 @@ __all__ = [
 ]
 
 SESSION_COOKIE = "flowlet_session"
+REAUTHORIZATION_SECONDS = 5.0
+"""How often the authorization of a request that waits or streams is checked again."""
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _REQUIRED_ROLE = "_flowlet_need"
 _HOW_TO_AUTHENTICATE = "Send an API key in the header X-API-Key, or as a Bearer token in Authorization."
@@ -84,6 +91,9 @@ def install_auth(app: Quart) -> None:
 
 
 async def _authorize_request() -> None:
+    if request.scope["path"].startswith("//"):  # the framework reads it as if it began with one slash
+        raise NotFound
+    check_host(get_services().settings)
     _check_framing()
     _check_request_text()
     if request.url_rule is None or request.url_rule.endpoint not in current_app.view_functions:
@@ -91,20 +101,26 @@ async def _authorize_request() -> None:
     role = _get_route_role()
     if role is None:
         return
-    found = await _authenticate_request()
+    found = await find_represented_principal(get_services().users, await _authenticate_request(), read_header())
     if not found.role.is_at_least(role):
-        raise build_forbidden_error(f"This requires the role {role}; {found.username} has the role {found.role}.")
+        raise build_forbidden_error(f"This requires the role {role}; {found.person} has the role {found.role}.")
     g.principal = found
+    set_access(build_access(found))
 
 
 def make_access_check() -> Callable[[], Awaitable[bool]]:
     """Return a function that re-checks the current request's authorization, for a response that keeps streaming."""
     users, key, token = get_services().users, read_api_key(), request.cookies.get(SESSION_COOKIE)
-    role = _get_route_role()
+    role, represented = _get_route_role(), read_header()
 
     async def has_access() -> bool:
         found = await _find_principal(users, key, token)
-        return role is None or (found is not None and found.role.is_at_least(role))
+        if role is None or found is None:
+            return role is None
+        try:
+            return (await find_represented_principal(users, found, represented)).role.is_at_least(role)
+        except ProblemError:  # the person has been disabled
+            return False
 
     return has_access
 

@@ -32,7 +32,7 @@ PAGE_SIZE = 500
 MAX_CONCURRENT_OPERATIONS = 8
 """How many operations run at once; more would only wait for a database connection."""
 
-BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move"]
+BulkOperation: TypeAlias = Literal["pause", "resume", "cancel", "retry", "wake", "move", "acknowledge"]
 InstanceOperation: TypeAlias = Callable[[int], Awaitable[Instance]]
 RefusalError: TypeAlias = RefusedError | NotFoundError
 
@@ -52,7 +52,7 @@ def bind_operation(
         operations: The operations of this process.
         name: The name of the operation.
         username: The user who performs it.
-        reason: For pause, cancel and move.
+        reason: For pause, cancel, move and acknowledge; the last one requires it.
         with_children: For cancel.
         state: The target state of a move; along transitions only.
     """
@@ -69,6 +69,8 @@ def bind_operation(
             return lambda id: operations.wake(id, username=username)
         case "move":
             return lambda id: operations.move(id, state, username=username, reason=reason)
+        case "acknowledge":
+            return lambda id: operations.acknowledge(id, username=username, reason=reason or "")
 
 
 async def search_pages(

@@ -56,6 +56,13 @@ T = TypeVar("T")
 MAX_STATUSES = 100
 """More than there are statuses: a request that repeats one is not refused."""
 
+_FORMER_STATUSES = {
+    "DONE": Status.FINISHED,
+    "ERROR": Status.FAILED,
+    "LOCK": Status.EXECUTING,
+    "SCHEDULED": Status.EXECUTING,
+}
+"""Statuses of GopherFlow, and those that mean the same here: an instance that is claimed is EXECUTING."""
 NOT_BLANK_PATTERN = r"\S"
 NO_CONTROL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 """The pattern of a text that is not only white space."""
@@ -108,12 +115,13 @@ def _parse_statuses(value: Any) -> tuple[Status, ...]:
     given = value if isinstance(value, list) else [value] if value not in (None, "") else []
     if len(given) > MAX_STATUSES:
         raise ValueError(f"has {len(given):,} statuses, and there are only {len(Status)}")
+    given = [_FORMER_STATUSES.get(one, one) if isinstance(one, str) else one for one in given]
     if unknown := [one for one in given if not isinstance(one, str) or one not in list(Status)]:
         shown = (
             repr(unknown[0][:MAX_IDENTIFIER_LENGTH]) if isinstance(unknown[0], str) else "a value that is not a text"
         )
         raise ValueError(f"{shown} is not a status; known: {', '.join(Status)}")
-    return tuple(Status(one) for one in given)
+    return tuple(dict.fromkeys(Status(one) for one in given))
 
 
 def _build_schema(kind: str, *, is_optional: bool = True, **more: Any) -> Any:
@@ -180,8 +188,12 @@ SearchedStatuses = Annotated[
     WithJsonSchema(
         {
             "anyOf": [
-                {"type": "string", "enum": ["", *Status]},
-                {"type": "array", "items": {"type": "string", "enum": [*Status]}, "maxItems": MAX_STATUSES},
+                {"type": "string", "enum": ["", *Status, *_FORMER_STATUSES]},
+                {
+                    "type": "array",
+                    "items": {"type": "string", "enum": [*Status, *_FORMER_STATUSES]},
+                    "maxItems": MAX_STATUSES,
+                },
                 {"type": "null"},
             ]
         }
@@ -205,7 +217,7 @@ SearchedVariables = Annotated[
 
 StateName = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER_LENGTH)]
 
-WaitSeconds = Annotated[float, Field(ge=0, le=3600)]
+WaitSeconds = Annotated[float | None, Field(ge=0, le=3600)]
 WaitStates = Annotated[list[str], Field(max_length=100)]
 
 _NAME_SCHEMA = _build_schema("string", is_optional=False, minLength=1, maxLength=MAX_NAME_LENGTH, format="name")

@@ -18,6 +18,7 @@ from flowlet.web.problems import Problem, ProblemError, build_faults_problem, bu
 __all__ = [
     "CSRF_FIELD",
     "MAX_FIELDS",
+    "STALE_PAGE_MESSAGE",
     "Form",
     "compute_csrf_token",
     "parse_form",
@@ -28,7 +29,9 @@ CSRF_FIELD = "token"
 """The hidden field with the CSRF token."""
 MAX_FIELDS = 1_000
 _FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
-_STALE_PAGE_MESSAGE = "The page is from an earlier login. Reload it, and try again."
+STALE_PAGE_MESSAGE = (
+    "Your session has changed since this page was loaded, and nothing was saved. Check the form, and send it again."
+)
 
 
 class Form:
@@ -51,6 +54,10 @@ class Form:
         if len(values) > 1:
             raise ProblemError(build_faults_problem({name: "is given twice"}))
         return values[0]
+
+    def get_texts(self, name: str) -> list[str]:
+        """Return all values of a field, such as those of several ticked boxes."""
+        return list(self._fields.get(name, ()))
 
 
 def compute_csrf_token(session_token: str) -> str:
@@ -110,4 +117,4 @@ def _check_csrf_token(form: Form) -> None:
         return  # no session, or a program, whose API key another site cannot send
     expected = compute_csrf_token(request.cookies.get(SESSION_COOKIE, ""))
     if not hmac.compare_digest(form.get_text(CSRF_FIELD).encode(), expected.encode()):
-        raise build_forbidden_error(_STALE_PAGE_MESSAGE)
+        raise build_forbidden_error(STALE_PAGE_MESSAGE)

@@ -62,7 +62,10 @@ async def show_liveness() -> Response:
 @allow_anonymous
 @describe_route(answers={200: ReadinessResponse, 503: ReadinessResponse})
 async def show_readiness() -> Response:
-    """Return 200 if the database responds, its tables fit, and this process's executor claims and commits; else 503."""
+    """Return 200 if the database responds, its tables fit, and this process's executor claims and commits; else 503.
+
+    A process that is to stop answers 503 while it still serves, so that load balancers send it no more.
+    """
     here = get_services()
     checks = {"database": await _check_database(here)}
     if here.executor is not None:
@@ -71,6 +74,8 @@ async def show_readiness() -> Response:
         threads = here.executor.threads
         is_stuck = threads is not None and threads.overdue_count >= threads.max_threads
         checks["threads"] = "all are taken by handlers whose attempts have ended" if is_stuck else "ok"
+    if here.stop_requested.is_set():
+        checks["process"] = "is to stop"
     is_ready = all(found == "ok" for found in checks.values())
     status = {"status": "ready" if is_ready else "not ready", "checks": checks}
     return build_json_response(

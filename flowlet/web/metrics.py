@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.operations.retention import read_prune_lag_seconds
 from flowlet.store.gates.gated_instances import count_gated_by_type
@@ -164,4 +165,22 @@ async def _read_database_metrics(services: Services) -> tuple[Metric, ...]:
         "How long the schedule has been due that has been due the longest.",
         await compute_schedule_lag_seconds(store.connections, now=store.clock.now()),
     )
-    return instances, gated, unfired, pruned, prunable, GaugeMetricFamily("flowlet_lag_seconds", text, late)
+    lag = GaugeMetricFamily("flowlet_lag_seconds", text, late)
+    return instances, gated, unfired, pruned, prunable, lag, *await _read_limit_metrics(services)
+
+
+async def _read_limit_metrics(services: Services) -> tuple[Metric, ...]:
+    labels = ("workflow", "state")
+    running = GaugeMetricFamily("flowlet_limit_running", "Instances that run in a limit.", labels=labels)
+    waiting = GaugeMetricFamily("flowlet_limit_waiting", "Due instances that wait behind a limit.", labels=labels)
+    held = GaugeMetricFamily("flowlet_limit_held", "1 if a user or a breaker holds the limit.", labels=labels)
+    for use in await services.operations.limits.list_all():
+        names = (use.record.type, use.record.state or "")
+        running.add_metric(names, use.running)
+        waiting.add_metric(names, use.waiting)
+        held.add_metric(names, int(use.record.held_at is not None))
+    text = "1 for each workflow or executor group that is paused."
+    paused = GaugeMetricFamily("flowlet_lane_paused", text, labels=("kind", "name"))
+    for lane in await services.operations.lanes.list_paused():
+        paused.add_metric((lane.kind, lane.name), 1)
+    return running, waiting, held, paused

@@ -19,6 +19,10 @@ __all__ = ["parse_json", "read_body", "read_optional_body", "read_query", "valid
 MAX_SHOWN_KEY = 100
 """How many characters of a key are shown, and compared with the names of fields."""
 
+_DEFAULT_TYPES_OF_CLIENTS = ("application/x-www-form-urlencoded", "text/plain")
+"""What ``curl -d`` and others name if their user says nothing; GopherFlow never looked. A page of another site can send
+these without asking, but not as a user with a session: see ``require_same_origin``."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -34,7 +38,8 @@ async def read_body(model: type[Model]) -> Model:
     loop, and viewers may send such bodies too.
     """
     kind = request.mimetype
-    if kind and kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+    is_json = kind.startswith("application/") and kind.endswith("+json")
+    if kind and kind not in ("application/json", *_DEFAULT_TYPES_OF_CLIENTS) and not is_json:
         raise build_unsupported_media_type_error(
             f"The Content-Type is {kind!r}. Send JSON, with Content-Type: application/json."
         )

@@ -10,6 +10,7 @@ from werkzeug.routing import IntegerConverter, PathConverter
 
 __all__ = [
     "HOME_PATH",
+    "MAX_REDIRECT_LENGTH",
     "IdConverter",
     "NameConverter",
     "get_request_target",
@@ -21,6 +22,7 @@ __all__ = [
 HOME_PATH = "/"
 """The page after a login without another target."""
 MAX_REDIRECT_LENGTH = 2_000
+"""How many characters a redirect target has at most."""
 _API_PATHS = frozenset({"/metrics", "/openapi.json", "/healthz", "/readyz"})
 _UNSAFE_CHARACTER = re.compile(r"[^\x21-\x7e]|\\")
 

@@ -108,6 +108,7 @@ PROBLEM_TYPES: Mapping[str, ProblemType] = {
     "unsupported-media-type": ProblemType(
         415, "The Content-Type is not JSON.", headers={"Accept-Post": "The supported content type."}
     ),
+    "misdirected": ProblemType(421, "The server may not be reached by the request's Host; see FLOWLET_HOSTS."),
     "too-many-requests": ProblemType(429, "Rate limit exceeded.", headers=_RETRY_AFTER_HEADER),
     "unexpected": ProblemType(500, "A bug in the server; its log has the details under `id`.", ("id",)),
     "unavailable": ProblemType(

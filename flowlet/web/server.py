@@ -147,10 +147,19 @@ async def ensure_admin(users: Users, settings: Settings) -> None:
         sys.stdout.flush()
 
 
-async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grace_seconds: float) -> None:
+async def serve_web(
+    app: Quart, listener: socket.socket, *, stop: Shutdown, grace_seconds: float, stop_delay_seconds: float = 0.0
+) -> None:
     """Serve until the shutdown is requested; then accept no connection, and give open requests the grace period.
 
     Event streams, waits and bulk operations, which may last longer, are ended at once.
+
+    Args:
+        app: The open web application.
+        listener: The socket, which it takes over.
+        stop: The shutdown.
+        grace_seconds: How long open requests may take.
+        stop_delay_seconds: How long all of this is put off, while ``/readyz`` says that the process is to stop.
 
     Raises:
         RuntimeError: If the server has ended although no shutdown was requested.
@@ -159,9 +168,14 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grac
 
     async def wait_for_shutdown() -> None:
         await stop.requested.wait()
+        services.stop_requested.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(stop_delay_seconds):
+                await stop.forced.wait()
         services.end_open_requests()
 
     hypercorn.protocol.H11Protocol = Http1Protocol  # type: ignore[attr-defined]  # where hypercorn looks for it
+    address = listener.getsockname()
     config = Config()
     config.bind = [f"fd://{listener.detach()}"]
     config.backlog = BACKLOG
@@ -171,8 +185,8 @@ async def serve_web(app: Quart, listener: socket.socket, *, stop: Shutdown, grac
     config.include_server_header = False
     # Its startup messages repeat ours.
     logging.getLogger("hypercorn.error").setLevel(max(logging.WARNING, logging.getLogger().level))
-    serving = asyncio.create_task(serve(_skip_lifespan(app), config, shutdown_trigger=wait_for_shutdown))
-    ending = asyncio.create_task(_wait_for_deadline(stop, grace_seconds + CANCEL_AFTER_SECONDS))
+    serving = asyncio.create_task(serve(_wrap_app(app, address), config, shutdown_trigger=wait_for_shutdown))
+    ending = asyncio.create_task(_wait_for_deadline(stop, stop_delay_seconds + grace_seconds + CANCEL_AFTER_SECONDS))
     try:
         await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)
         has_ended_by_itself = not stop.requested.is_set()
@@ -193,14 +207,19 @@ async def _end_serving(serving: asyncio.Task[None], config: Config, stop: Shutdo
     await cancel_and_wait(serving)
 
 
-def _skip_lifespan(app: Quart) -> Callable[[Any, Any, Any], Awaitable[None]]:
-    """Return the application without its lifespan, which the caller runs: hypercorn would leave its task behind."""
+def _wrap_app(app: Quart, address: tuple[Any, ...]) -> Callable[[Any, Any, Any], Awaitable[None]]:
+    """Return the application without its lifespan, which the caller runs: hypercorn would leave its task behind.
+
+    To the application the server's address is the one on which it listens, not the one at which a client reached it: a
+    server on 0.0.0.0 is not meant for this machine only, even if a proxy of this machine connects to it.
+    """
 
     async def serve_request(scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] == "lifespan":
             await receive()
             await send({"type": "lifespan.startup.complete"})
             return
+        scope["server"] = address[:2]
         await app(scope, receive, send)
 
     return serve_request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from quart import current_app
@@ -13,6 +14,7 @@ from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
 from flowlet.engine.waiters import Waiters
 from flowlet.operations.service import Operations
+from flowlet.operations.stuck_runs import DurationCache
 from flowlet.settings import Settings
 from flowlet.store.opening import Store
 from flowlet.web.bulk_runs import BulkRuns
@@ -37,6 +39,8 @@ class Services:
         metrics: The metrics of this process's executor.
         bulk_runs: The bulk operations of this process.
         user_shares: What each user has open in this process.
+        duration_cache: How long attempts usually take, for the attempts that run now.
+        stop_requested: Set when the process is to stop: it is not ready from then on.
     """
 
     store: Store
@@ -52,9 +56,12 @@ class Services:
     metrics: Metrics = field(default_factory=Metrics)
     bulk_runs: BulkRuns = field(default_factory=BulkRuns)
     user_shares: UserShares = field(default_factory=UserShares)
+    duration_cache: DurationCache = field(default_factory=DurationCache)
+    stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
     def end_open_requests(self) -> None:
         """End event streams, waits and bulk operations, because the server stops; refuse new ones."""
+        self.stop_requested.set()
         self.event_broadcaster.close()
         self.waiters.end_waits()
         self.bulk_runs.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,9 +34,14 @@ blueprint = Blueprint("files", __name__)
 
 @dataclass(frozen=True, slots=True)
 class StaticFile:
-    """A file in memory, read once."""
+    """A file in memory, read once.
+
+    Attributes:
+        compressed: The content for clients that accept gzip; None if that is not shorter.
+    """
 
     content: bytes
+    compressed: bytes | None
     version: str
     content_type: str
 
@@ -69,11 +75,18 @@ class StaticFiles:
             NotFound: If there is no such file.
         """
         file = self._load_file(name)
-        response = Response(file.content, content_type=file.content_type)
+        is_compressed = file.compressed is not None and request.accept_encodings.quality("gzip") > 0
+        response = Response(
+            file.compressed if is_compressed and file.compressed else file.content, content_type=file.content_type
+        )
+        if is_compressed:
+            response.headers["Content-Encoding"] = "gzip"
+        if file.compressed is not None:
+            response.headers["Vary"] = "Accept-Encoding"
         response.headers["Cache-Control"] = (
             CACHE_IMMUTABLE if request.args.get("v") == file.version else CACHE_REVALIDATE
         )
-        response.set_etag(file.version)
+        response.set_etag(f"{file.version}-gzip" if is_compressed else file.version)
         await response.make_conditional(request)
         return response
 
@@ -87,7 +100,9 @@ class StaticFiles:
 
 def _build_file(name: str, content: bytes) -> StaticFile:
     kind = CONTENT_TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
-    return StaticFile(content, hashlib.sha256(content).hexdigest()[:16], kind)
+    compressed = gzip.compress(content, mtime=0)
+    version = hashlib.sha256(content).hexdigest()[:16]
+    return StaticFile(content, compressed if len(compressed) < len(content) else None, version, kind)
 
 
 @cache

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+from flowlet.store.search.page import is_scanning_search
+from flowlet.store.search.query import SearchQuery
 from flowlet.web.problems import build_rate_limit_error
 
 __all__ = ["EVENT_STREAMS", "SCANNING_SEARCHES", "WAITS", "Share", "UserShares"]
@@ -68,6 +70,20 @@ class UserShares:
             ProblemError: 429, if the user has none left.
         """
         self.check(share, username)
+        with self.count(share, username):
+            yield
+
+    def hold_scan(self, query: SearchQuery, username: str) -> AbstractContextManager[None]:
+        """Return ``hold`` of a place for a search if no index finds its matches, and otherwise nothing to hold."""
+        return self.hold(SCANNING_SEARCHES, username) if is_scanning_search(query) else nullcontext()
+
+    def count_scan(self, query: SearchQuery, username: str) -> AbstractContextManager[None]:
+        """Return the same for what has begun, and goes on even if the user has no place left."""
+        return self.count(SCANNING_SEARCHES, username) if is_scanning_search(query) else nullcontext()
+
+    @contextmanager
+    def count(self, share: Share, username: str) -> Iterator[None]:
+        """Count one place for the length of the block, also beyond the limit."""
         self._counts[share, username] += 1
         try:
             yield

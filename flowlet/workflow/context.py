@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractAsyncContextManager
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Event
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, overload
 
 from flowlet.clock import Clock, to_datetime
 from flowlet.instance.instance import Instance
 from flowlet.instance.message import Message
+from flowlet.workflow.children import ChildCounts, Children
 
 __all__ = ["NO_RELATIVES", "Context", "Failure", "Relatives", "Transaction"]
+
+
+Connection = TypeVar("Connection")
 
 
 class Transaction(Protocol):
@@ -38,8 +44,12 @@ class Transaction(Protocol):
 class TransactionSource(Protocol):
     """A function that opens the transaction of ``Context.transaction``."""
 
-    def __call__(self) -> AbstractAsyncContextManager[Transaction]:
-        """Return the activation's transaction, which is opened on first use."""
+    def __call__(self, open_connection: Callable[[], Any] | None = None) -> AbstractAsyncContextManager[Any]:
+        """Return the activation's transaction, which is opened on first use.
+
+        Args:
+            open_connection: Opens a connection of the application's own; None for one of Flowlet.
+        """
         ...
 
 
@@ -50,11 +60,13 @@ class Relatives(NamedTuple):
         children: Its children; None if it has some that were not read.
         parent: Its parent; None if there is none, or it was not read.
         is_parent_unread: Whether it has a parent that was not read.
+        child_counts: How many children it has; None if they were not counted.
     """
 
     children: tuple[Instance, ...] | None = ()
     parent: Instance | None = None
     is_parent_unread: bool = False
+    child_counts: ChildCounts | None = None
 
 
 NO_RELATIVES = Relatives()
@@ -105,16 +117,20 @@ class Context:
     message: Message | None
     _clock: Clock
     _transaction: TransactionSource
+    _read_vars: Callable[[Instance], Any]
     _relatives: Relatives = NO_RELATIVES
     _log_lines: list[tuple[int, str]] = field(default_factory=list)
     _stop_requested: Event | None = None
 
     @property
-    def children(self) -> tuple[Instance, ...]:
+    def children(self) -> Children:
         """The instances that this one has spawned, oldest first, as they were when this lease first used them.
 
         They are read if the handler uses them: if it contains ``ctx.children``, or hands ``ctx`` on to another
         function. They are read once per lease, and again when the instance has spawned more. Every wait ends a lease.
+        Those of a spawn of more than 200 that are still to be made are not among them.
+
+        ``ctx.children.of(box.workflow)`` are those of one workflow, with variables of its model.
 
         Raises:
             RuntimeError: If they are reached in a way that the handler's code does not show, such as by a method of
@@ -122,7 +138,21 @@ class Context:
         """
         if self._relatives.children is None:
             raise _build_unread_error("children")
-        return self._relatives.children
+        return Children.build(self._relatives.children, self._read_vars)
+
+    @property
+    def child_counts(self) -> ChildCounts:
+        """How many children this instance has, by status, without reading each of them: as this activation began.
+
+        They are counted if the handler uses them, as ``children`` are read.
+
+        Raises:
+            RuntimeError: As for ``children``.
+        """
+        counts, children = self._relatives.child_counts, self._relatives.children
+        if counts is None and children is None:
+            raise _build_unread_error("child_counts")
+        return counts or ChildCounts.of(Counter(child.status for child in children or ()), self.workflow.children)
 
     @property
     def parent(self) -> Instance | None:
@@ -152,16 +182,36 @@ class Context:
         """Return the store's time, in UTC."""
         return to_datetime(self._clock.now())
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+    @overload
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]: ...
+
+    @overload
+    def transaction(
+        self, open_connection: Callable[[], AbstractAsyncContextManager[Connection]]
+    ) -> AbstractAsyncContextManager[Connection]: ...
+
+    @overload
+    def transaction(
+        self, open_connection: Callable[[], AbstractContextManager[Connection]]
+    ) -> AbstractAsyncContextManager[Connection]: ...
+
+    def transaction(self, open_connection: Callable[[], Any] | None = None) -> AbstractAsyncContextManager[Any]:
         """Return a connection whose writes are committed together with the transition, or not at all.
 
         ``async with ctx.transaction() as connection: await connection.execute(...)``. The transaction stays open until
         the handler has ended: keep the rest of the handler short. On SQLite it holds the database's only write lock.
 
+        ``async with ctx.transaction(open_session) as session: session.add(...)`` does the same with a session or a
+        connection of the application's own, which Flowlet opens, commits and closes.
+
+        Args:
+            open_connection: A session factory of SQLAlchemy, ``engine.connect``, a pool's method that opens a
+                connection of asyncpg or psycopg, and the like, on the same database; None for a connection of Flowlet.
+
         Raises:
             RuntimeError: In a plain ``def`` handler, which runs in a thread.
         """
-        return self._transaction()
+        return self._transaction(open_connection)
 
 
 def _build_unread_error(name: str) -> RuntimeError:

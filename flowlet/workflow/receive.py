@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel
 
 from flowlet.clock import Duration
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import FormerNames, State, StateKind, Targets, locate_handler
+from flowlet.workflow.states import FormerNames, State, StateKind, Targets
 
 __all__ = ["receive"]
 
@@ -66,7 +65,6 @@ def receive(
             StateKind.RECEIVE,
             handler,
             next=next,
-            description=inspect.cleandoc(handler.__doc__ or ""),
             retry=retry,
             timeout=timeout,
             on_error=on_error,
@@ -75,7 +73,6 @@ def receive(
             on_deadline=on_deadline,
             is_start=start,
             renamed_from=renamed_from,
-            location=locate_handler(handler),
         )
 
     return decorate

@@ -1,4 +1,4 @@
-"""The declarations of a workflow module: ``Workflow``, ``state``, ``manual``, ``end``, ``error``; not ``receive``."""
+"""The declarations of states: ``state``, ``manual``, ``end``, ``error``; not ``receive``."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from enum import StrEnum
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from pydantic import BaseModel
-from typing_extensions import TypeVar as TypeVarWithDefault
 
 from flowlet.clock import Duration, parse_duration
-from flowlet.instance.instance import PRIORITIES
-from flowlet.text import MAX_NAME_LENGTH
-from flowlet.workflow.keep import Keep
-from flowlet.workflow.outcome import ChildRequest, Destination, Outcome
+from flowlet.workflow.limits import Breaker, Limit, Rate
+from flowlet.workflow.outcome import Destination, Outcome, make_outcome
+from flowlet.workflow.question import Question, Team
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.schedule import Schedule
 
 __all__ = [
     "FormerNames",
@@ -25,19 +22,15 @@ __all__ = [
     "State",
     "StateKind",
     "Targets",
-    "VarsModel",
-    "Workflow",
     "end",
     "error",
-    "locate_handler",
+    "locate_caller",
     "manual",
     "state",
 ]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-VarsModel = TypeVarWithDefault("VarsModel", bound=BaseModel, default=Any)
-"""The model of a workflow's variables; Any if it has none."""
 Targets: TypeAlias = Sequence["str | State[..., Any]"] | Mapping[str, str] | Mapping["State[..., Any]", str]
 """The values of ``next``: a list of states or names, or a dict of either to label."""
 FormerNames: TypeAlias = str | Sequence[str]
@@ -79,12 +72,16 @@ class State(Destination, Generic[P, R]):
         on_deadline: str | State[..., Any] | None = None,
         is_start: bool = False,
         renamed_from: FormerNames = (),
+        question: Question | None = None,
+        limit: Limit | None = None,
+        rate: Rate | None = None,
+        breaker: Breaker | None = None,
         location: tuple[str, int] = ("", 0),
     ) -> None:
         self.kind = kind
         self.handler = handler
         self.next = next
-        self.description = description
+        self.description = description if handler is None else inspect.cleandoc(handler.__doc__ or "")
         self.retry = retry
         self.timeout: timedelta | None = None if timeout is None else parse_duration(timeout)
         self.on_error = on_error
@@ -93,8 +90,10 @@ class State(Destination, Generic[P, R]):
         self.deadline: timedelta | None = None if deadline is None else parse_duration(deadline)
         self.on_deadline = on_deadline
         self.is_start = is_start
+        self.question = question or Question()
+        self.limit, self.rate, self.breaker = limit, rate, breaker
         self.renamed_from = (renamed_from,) if isinstance(renamed_from, str) else tuple(renamed_from)
-        self.file, self.line = location
+        self.file, self.line = location if handler is None else _locate_handler(handler)
         if handler is not None:
             self.__doc__ = handler.__doc__
             self.__name__ = handler.__name__
@@ -116,7 +115,7 @@ class State(Destination, Generic[P, R]):
         return f"<{self.kind} state {name or self.description!r} at {self.file}:{self.line}>"
 
     def _to_outcome(self) -> Outcome:
-        return Outcome(self)
+        return make_outcome(self)
 
 
 Next: TypeAlias = State[..., Any] | Outcome | str
@@ -134,6 +133,9 @@ def state(
     retry: Retry | None = None,
     timeout: Duration | None = None,
     on_error: str | State[..., Any] | None = None,
+    limit: Limit | None = None,
+    rate: Rate | None = None,
+    breaker: Breaker | None = None,
     renamed_from: FormerNames = (),
 ) -> Callable[[Callable[P, R]], State[P, R]]:
     """Make a function the handler of a state.
@@ -147,6 +149,9 @@ def state(
             cannot be stopped: its result is discarded.
         on_error: The state to go to when no attempt is left; one of ``next``. Without it the instance is FAILED and
             stays in this state, where a retry continues.
+        limit: How many of its attempts run at once, over all executors.
+        rate: How many of its attempts begin in a length of time, over all executors.
+        breaker: After how many failed attempts in a row no further one begins for a while.
         renamed_from: The names that the state had in earlier versions. An instance that is stored in one of them is in
             this state, and its row keeps the former name until its next transition.
 
@@ -159,13 +164,14 @@ def state(
             StateKind.START if start else StateKind.NORMAL,
             handler,
             next=next,
-            description=inspect.cleandoc(handler.__doc__ or ""),
             retry=retry,
             timeout=timeout,
             on_error=on_error,
             is_start=start,
             renamed_from=renamed_from,
-            location=locate_handler(handler),
+            limit=limit,
+            rate=rate,
+            breaker=breaker,
         )
 
     return decorate
@@ -174,6 +180,13 @@ def state(
 def manual(
     *,
     next: Targets,
+    title: str | None = None,
+    show: Sequence[str] = (),
+    to: Team | Sequence[Team] = (),
+    not_by: str | None = None,
+    approvals: Mapping[str, int] | Mapping[State[..., Any], int] | None = None,
+    remind: Duration | None = None,
+    escalate: Mapping[str, Team | Sequence[Team]] | None = None,
     form: type[BaseModel] | None = None,
     deadline: Duration | None = None,
     on_deadline: str | State[..., Any] | None = None,
@@ -190,6 +203,18 @@ def manual(
 
     Args:
         next: The choices, as for ``state``; the labels are the texts of the buttons.
+        title: The question in one line, for the inbox: ``"Approve {amount} for {customer.name}"``. A name in braces is
+            a variable, or a part of one, as it is when the instance begins to wait.
+        show: The variables that are shown with the question, each by its name or its path. Without it all are shown
+            that are not lists or objects.
+        to: The team, or a list of teams, whose members may answer, beside the person whom it is assigned to and admins.
+            Without it every operator may.
+        not_by: The variable that names who must not answer, by its name or path: four eyes. It holds for admins too.
+        approvals: How many different persons have to choose a state, ``{"charge": 2}``; one decides for the others.
+        remind: How long the question is unanswered before each reminder, ``"1 day"``: a line of history, an event, and
+            a mark in the inbox.
+        escalate: The teams that may answer too when the question is unanswered for so long,
+            ``{"3 days": team("board")}``; requires ``to``.
         form: The model of the values that come with the answer. They are validated before the answer is accepted.
         deadline: How long to wait for an answer; requires ``on_deadline``.
         on_deadline: The state to go to when the deadline passes without an answer; one of ``next``. The handler does
@@ -201,7 +226,7 @@ def manual(
         renamed_from: As for ``state``.
 
     Raises:
-        DurationError: If ``deadline`` or ``timeout`` is not a duration.
+        DurationError: If ``deadline``, ``timeout`` or ``remind`` is not a duration.
     """
 
     def decorate(handler: Callable[P, R]) -> State[P, R]:
@@ -209,7 +234,6 @@ def manual(
             StateKind.MANUAL,
             handler,
             next=next,
-            description=inspect.cleandoc(handler.__doc__ or ""),
             retry=retry,
             timeout=timeout,
             on_error=on_error,
@@ -218,7 +242,15 @@ def manual(
             on_deadline=on_deadline,
             is_start=start,
             renamed_from=renamed_from,
-            location=locate_handler(handler),
+            question=Question(
+                title,
+                show,
+                to,
+                not_by,
+                approvals or {},
+                None if remind is None else parse_duration(remind),
+                escalate or {},
+            ),
         )
 
     return decorate
@@ -226,86 +258,22 @@ def manual(
 
 def end(description: str = "", *, renamed_from: FormerNames = ()) -> State[[], None]:
     """Return an end state: an instance that enters it is FINISHED. Its name is the name it is assigned to."""
-    return State(StateKind.END, None, description=description, renamed_from=renamed_from, location=_locate_caller())
+    return State(StateKind.END, None, description=description, renamed_from=renamed_from, location=locate_caller())
 
 
 def error(description: str = "", *, renamed_from: FormerNames = ()) -> State[[], None]:
     """Return an error state: an instance that enters it is FAILED. Its name is the name it is assigned to."""
-    return State(StateKind.ERROR, None, description=description, renamed_from=renamed_from, location=_locate_caller())
+    return State(StateKind.ERROR, None, description=description, renamed_from=renamed_from, location=locate_caller())
 
 
-class Workflow(Generic[VarsModel]):
-    """The settings of a whole workflow. A module has at most one.
-
-    Args:
-        name: The workflow's name in the database, the API and the console.
-        vars: The model of its variables; without one the variables are a free JSON object at ``ctx.vars``.
-        version: Raise it when states or variables change; each line of history records its version.
-        retry: The policy of states without one of their own; None means ``Retry()``.
-        description: A description; None means the module's docstring.
-        group: The executor group of its instances.
-        priority: The priority of its instances, 0 to 9; of those that are due, the highest runs first.
-        loop_limit: The most transitions in a row without any wait; an instance that exceeds it is FAILED.
-        schedules: When instances are created by themselves.
-        keep: How long its instances are kept after they have ended; None for as long as FLOWLET_KEEP says.
-
-    Raises:
-        ValueError: If the name is empty, is longer than 120 characters, has space around it, or is "." or ".."; or if
-            a number is out of range.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        *,
-        vars: type[VarsModel] | None = None,
-        version: int = 1,
-        retry: Retry | None = None,
-        description: str | None = None,
-        group: str = "default",
-        priority: int = 0,
-        loop_limit: int = 10_000,
-        schedules: Sequence[Schedule] = (),
-        keep: Keep | None = None,
-    ) -> None:
-        if not name or len(name) > MAX_NAME_LENGTH or name != name.strip():
-            raise ValueError(
-                f"a workflow's name must have 1 to {MAX_NAME_LENGTH} characters and no space around it, not {name!r}"
-            )
-        if name in (".", ".."):
-            raise ValueError(f"a workflow cannot be called {name!r}: browsers remove it from every URL")
-        if version < 1 or loop_limit < 1 or priority not in PRIORITIES:
-            raise ValueError(f"Workflow({name!r}): version and loop_limit must be at least 1, and priority 0 to 9")
-        self.name = name
-        self.vars = vars
-        self.version = version
-        self.retry = retry or Retry()
-        self.description = description
-        self.group = group
-        self.priority = priority
-        self.loop_limit = loop_limit
-        self.schedules = tuple(schedules) if isinstance(schedules, list) else schedules
-        self.keep = keep
-        self.file, self.line = _locate_caller()
-
-    def child(self, vars: BaseModel | Mapping[str, Any] | None = None, /, **variables: Any) -> ChildRequest:
-        """Return a request for a child of this workflow, for ``spawn``.
-
-        The variables are passed as one object or as keyword arguments.
-        """
-        return ChildRequest(self.name, vars if vars is not None else variables)
-
-    def __repr__(self) -> str:
-        return f"Workflow({self.name!r}, version={self.version})"
-
-
-def locate_handler(handler: Callable[..., Any]) -> tuple[str, int]:
+def _locate_handler(handler: Callable[..., Any]) -> tuple[str, int]:
     """Return the file and the line of a handler's function."""
     code = inspect.unwrap(handler).__code__
     return code.co_filename, code.co_firstlineno
 
 
-def _locate_caller() -> tuple[str, int]:
+def locate_caller() -> tuple[str, int]:
+    """Return the file and the line of what has called the function that calls this one."""
     frame = inspect.currentframe()
     caller = frame.f_back.f_back if frame and frame.f_back else None
     while caller and caller.f_globals.get("__name__") == "typing":  # Workflow[Order](...) is called through it

@@ -12,11 +12,11 @@ from flowlet.clock import format_duration, is_calendar_time, parse_duration, to_
 from flowlet.errors import DurationError, TimetableError
 from flowlet.text import format_suggestion
 
-__all__ = ["EVERY_PREFIX", "MAX_CRON_LENGTH", "Timetable", "build_interval_spec"]
+__all__ = ["MAX_CRON_LENGTH", "Timetable", "build_interval_spec", "read_cron", "read_interval"]
 
 MAX_CRON_LENGTH = 200
 """Characters of a cron expression."""
-EVERY_PREFIX = "every "
+_EVERY_PREFIX = "every "
 """How the text of an interval begins, as ``every 15 minutes``; any other text is a cron expression."""
 MIN_INTERVAL, MAX_INTERVAL = timedelta(seconds=1), timedelta(days=366)
 ANCHOR = to_microseconds(datetime(1970, 1, 5, tzinfo=UTC))
@@ -47,7 +47,17 @@ def build_interval_spec(every: str | timedelta) -> str:
         raise TimetableError("every", str(error).rstrip(".")) from None
     if not MIN_INTERVAL <= interval <= MAX_INTERVAL or interval % MIN_INTERVAL:
         raise TimetableError("every", "has to be a duration of whole seconds, from 1 second to 366 days")
-    return f"{EVERY_PREFIX}{format_duration(interval)}"
+    return f"{_EVERY_PREFIX}{format_duration(interval)}"
+
+
+def read_cron(spec: str) -> str | None:
+    """Return the cron expression of a spec; None if it is an interval."""
+    return None if spec.startswith(_EVERY_PREFIX) else spec
+
+
+def read_interval(spec: str) -> str | None:
+    """Return the interval of a spec, as a duration; None if it is a cron expression."""
+    return spec.removeprefix(_EVERY_PREFIX) if spec.startswith(_EVERY_PREFIX) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ class Timetable:
         object.__setattr__(self, "_zone", _find_zone(self.timezone))
         if self.every is not None:
             spec = build_interval_spec(self.every)
-            object.__setattr__(self, "_interval", to_microseconds(parse_duration(spec.removeprefix(EVERY_PREFIX))))
+            object.__setattr__(self, "_interval", to_microseconds(parse_duration(spec.removeprefix(_EVERY_PREFIX))))
         else:
             object.__setattr__(self, "spec", " ".join(self.spec.split()))
             object.__setattr__(self, "_expression", _read_expression(self.spec))
@@ -85,12 +95,12 @@ class Timetable:
     @property
     def cron(self) -> str | None:
         """The cron expression; None for an interval."""
-        return None if self.spec.startswith(EVERY_PREFIX) else self.spec
+        return read_cron(self.spec)
 
     @property
     def every(self) -> str | None:
         """The interval, as a duration; None for a cron expression."""
-        return self.spec.removeprefix(EVERY_PREFIX) if self.spec.startswith(EVERY_PREFIX) else None
+        return read_interval(self.spec)
 
     @property
     def interval(self) -> int | None:

@@ -31,7 +31,9 @@ async def test_a_key_stands_for_its_owner_with_its_own_role(auth_harness: AuthHa
 
     made = await create_key(auth_harness, Role.OPERATOR)
 
-    assert await auth_harness.users.authenticate_key(made.text) == Principal("ada", Role.OPERATOR, user.id, made.key.id)
+    assert await auth_harness.users.keys.authenticate_key(made.text) == Principal(
+        "ada", Role.OPERATOR, user.id, made.key.id
+    )
 
 
 async def test_a_key_shows_its_id_and_hides_256_random_bits(sqlite_auth_harness: AuthHarness) -> None:
@@ -70,7 +72,7 @@ async def test_what_is_no_key_is_nobodys(auth_harness: AuthHarness) -> None:
     unknown = ("flk_abcdefgh_" + "x" * 43, "flk_ABCDEFGH_" + "x" * 43)
 
     for text in ("", "flk_", "flk__", "x" * 100_000, *unknown, "nul\x00", "\ud800"):
-        assert await auth_harness.users.authenticate_key(text) is None
+        assert await auth_harness.users.keys.authenticate_key(text) is None
 
 
 async def test_the_id_of_a_key_with_another_secret_is_nobodys(auth_harness: AuthHarness) -> None:
@@ -79,12 +81,12 @@ async def test_the_id_of_a_key_with_another_secret_is_nobodys(auth_harness: Auth
     other = text[:-1] + ("a" if text[-1] != "a" else "b")
 
     found = [
-        await auth_harness.users.authenticate_key(forged)
+        await auth_harness.users.keys.authenticate_key(forged)
         for forged in (other, text.upper(), text + "a", text[:-1], f" {text}")
     ]
 
     assert found == [None] * 5
-    assert await auth_harness.users.authenticate_key(text) is not None
+    assert await auth_harness.users.keys.authenticate_key(text) is not None
 
 
 async def test_of_many_who_make_a_key_after_the_same_one_one_does(two_auth_harnesses: list[AuthHarness]) -> None:
@@ -130,47 +132,47 @@ async def test_a_key_expires(auth_harness: AuthHarness) -> None:
     made = await create_key(auth_harness, expires=timedelta(days=90))
 
     auth_harness.advance_clock(days=89, hours=23, minutes=59, seconds=59.5)
-    before = await auth_harness.users.authenticate_key(made.text)
+    before = await auth_harness.users.keys.authenticate_key(made.text)
     auth_harness.advance_clock(seconds=0.5)
 
     assert before is not None
-    assert await auth_harness.users.authenticate_key(made.text) is None
+    assert await auth_harness.users.keys.authenticate_key(made.text) is None
 
 
 async def test_a_key_that_is_believed_expires_on_time_all_the_same(auth_harness: AuthHarness) -> None:
     await auth_harness.add_user("ada")
     made = await create_key(auth_harness, expires=timedelta(seconds=0.9))
-    before = await auth_harness.users.authenticate_key(made.text)
+    before = await auth_harness.users.keys.authenticate_key(made.text)
 
     auth_harness.advance_clock(seconds=0.95)
 
     assert before is not None
-    assert await auth_harness.users.authenticate_key(made.text) is None
+    assert await auth_harness.users.keys.authenticate_key(made.text) is None
 
 
 async def test_a_revoked_key_is_out_at_once(auth_harness: AuthHarness) -> None:
     await auth_harness.add_user("ada")
     made, other = await create_key(auth_harness), await create_key(auth_harness)
-    before = await auth_harness.users.authenticate_key(made.text)
+    before = await auth_harness.users.keys.authenticate_key(made.text)
 
     revoked = await auth_harness.users.keys.revoke(made.key.id, actor="bob")
 
     assert before is not None
     assert revoked.revoked == auth_harness.clock.now()
-    assert await auth_harness.users.authenticate_key(made.text) is None
-    assert await auth_harness.users.authenticate_key(other.text) is not None
+    assert await auth_harness.users.keys.authenticate_key(made.text) is None
+    assert await auth_harness.users.keys.authenticate_key(other.text) is not None
 
 
 async def test_a_key_revoked_by_another_process_is_out_within_a_second(two_auth_harnesses: list[AuthHarness]) -> None:
     here, there = two_auth_harnesses
     await here.add_user("ada")
     made = await create_key(here)
-    await there.users.authenticate_key(made.text)
+    await there.users.keys.authenticate_key(made.text)
 
     await here.users.keys.revoke(made.key.id, actor="root")
     here.advance_clock(seconds=1)
 
-    assert await there.users.authenticate_key(made.text) is None
+    assert await there.users.keys.authenticate_key(made.text) is None
 
 
 async def test_revoking_again_changes_nothing(auth_harness: AuthHarness) -> None:
@@ -191,7 +193,7 @@ async def test_a_key_can_be_named_by_its_id_however_much_of_it_is_given(
 
     await sqlite_auth_harness.users.keys.revoke(shape.format(id=made.key.id, text=made.text), actor="root")
 
-    assert await sqlite_auth_harness.users.authenticate_key(made.text) is None
+    assert await sqlite_auth_harness.users.keys.authenticate_key(made.text) is None
 
 
 async def test_an_unknown_key_cannot_be_revoked_and_is_not_shown(auth_harness: AuthHarness) -> None:
@@ -205,25 +207,25 @@ async def test_an_unknown_key_cannot_be_revoked_and_is_not_shown(auth_harness: A
 async def test_the_keys_of_a_disabled_user_are_out_at_once_until_the_user_is_enabled(auth_harness: AuthHarness) -> None:
     await auth_harness.add_user("ada")
     made = await create_key(auth_harness)
-    before = await auth_harness.users.authenticate_key(made.text)
+    before = await auth_harness.users.keys.authenticate_key(made.text)
 
     await auth_harness.users.disable("ada", actor="root")
-    disabled = await auth_harness.users.authenticate_key(made.text)
+    disabled = await auth_harness.users.keys.authenticate_key(made.text)
     await auth_harness.users.enable("ada", actor="root")
 
     assert (before is None, disabled) == (False, None)
-    assert await auth_harness.users.authenticate_key(made.text) == before
+    assert await auth_harness.users.keys.authenticate_key(made.text) == before
 
 
 async def test_the_keys_of_a_deleted_user_are_out_at_once(auth_harness: AuthHarness) -> None:
     await auth_harness.add_user("ada")
     made = await create_key(auth_harness)
-    before = await auth_harness.users.authenticate_key(made.text)
+    before = await auth_harness.users.keys.authenticate_key(made.text)
 
     await auth_harness.users.delete("ada", actor="root")
 
     assert before is not None
-    assert await auth_harness.users.authenticate_key(made.text) is None
+    assert await auth_harness.users.keys.authenticate_key(made.text) is None
 
 
 async def test_a_key_may_never_more_than_its_owner_may_now(auth_harness: AuthHarness) -> None:
@@ -233,7 +235,7 @@ async def test_a_key_may_never_more_than_its_owner_may_now(auth_harness: AuthHar
 
     for owner in (Role.ADMIN, Role.VIEWER, Role.OPERATOR):
         await auth_harness.users.set_role("ada", owner, actor="root")
-        found = [await auth_harness.users.authenticate_key(made.text) for made in keys]
+        found = [await auth_harness.users.keys.authenticate_key(made.text) for made in keys]
         assert [one.role for one in found if one is not None] == [min(role, owner) for role in Role]
 
 
@@ -280,12 +282,12 @@ async def test_use_is_written_down_at_most_once_a_minute(auth_harness: AuthHarne
     made = await create_key(auth_harness)
     first = auth_harness.clock.now()
 
-    await auth_harness.users.authenticate_key(made.text)
+    await auth_harness.users.keys.authenticate_key(made.text)
     auth_harness.advance_clock(seconds=59)
-    await auth_harness.users.authenticate_key(made.text)
+    await auth_harness.users.keys.authenticate_key(made.text)
     (within,) = await auth_harness.users.keys.list_keys()
     auth_harness.advance_clock(seconds=2)
-    await auth_harness.users.authenticate_key(made.text)
+    await auth_harness.users.keys.authenticate_key(made.text)
     (after,) = await auth_harness.users.keys.list_keys()
 
     assert (within.last_used, after.last_used) == (first, auth_harness.clock.now())
@@ -294,13 +296,13 @@ async def test_use_is_written_down_at_most_once_a_minute(auth_harness: AuthHarne
 async def test_a_key_is_believed_for_a_second_without_asking_the_database(auth_harness: AuthHarness) -> None:
     await auth_harness.add_user("ada", Role.ADMIN)
     made = await create_key(auth_harness, Role.ADMIN)
-    await auth_harness.users.authenticate_key(made.text)
+    await auth_harness.users.keys.authenticate_key(made.text)
     await change_table(auth_harness, "UPDATE flowlet_api_key SET role = 'viewer'")
 
     auth_harness.advance_clock(seconds=0.99)
-    believed = await auth_harness.users.authenticate_key(made.text)
+    believed = await auth_harness.users.keys.authenticate_key(made.text)
     auth_harness.advance_clock(seconds=0.01)
-    asked = await auth_harness.users.authenticate_key(made.text)
+    asked = await auth_harness.users.keys.authenticate_key(made.text)
 
     assert believed is not None
     assert asked is not None
@@ -323,7 +325,7 @@ async def test_wrong_keys_take_no_room(sqlite_auth_harness: AuthHarness) -> None
     made = await create_key(sqlite_auth_harness)
 
     for letter in "abcdefgh":
-        await sqlite_auth_harness.users.authenticate_key(made.text[:-1] + letter * (made.text[-1] != letter))
+        await sqlite_auth_harness.users.keys.authenticate_key(made.text[:-1] + letter * (made.text[-1] != letter))
 
     assert len(sqlite_auth_harness.users.keys) == 0
 
@@ -341,7 +343,7 @@ async def test_what_was_read_before_a_change_is_not_believed_after_it(sqlite_aut
 
     keys_store = sqlite_auth_harness.store.api_keys
     keys_store.find = find_then_revoke  # type: ignore[method-assign, assignment]  # the revocation comes at this moment
-    await users.authenticate_key(made.text)
+    await users.keys.authenticate_key(made.text)
     keys_store.find = find  # type: ignore[method-assign]  # as it was
 
-    assert await users.authenticate_key(made.text) is None
+    assert await users.keys.authenticate_key(made.text) is None

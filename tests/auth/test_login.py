@@ -165,7 +165,11 @@ async def test_a_login_opens_a_session(auth_harness: AuthHarness) -> None:
 
     assert login is not None
     token, principal = login
-    assert principal == await auth_harness.users.authenticate_session(token) == Principal("ada", Role.OPERATOR, user.id)
+    assert (
+        principal
+        == await auth_harness.users.sessions.authenticate_session(token)
+        == Principal("ada", Role.OPERATOR, user.id)
+    )
     (session,) = await auth_harness.users.sessions.list_sessions("ada")
     assert session.user_agent == "Browser/1.0"
 

@@ -32,7 +32,7 @@ async def test_no_secret_is_kept_or_told(auth_harness: AuthHarness, caplog: pyte
         principal,
         made,
         made.key,
-        await users.authenticate_key(made.text),
+        await users.keys.authenticate_key(made.text),
         await users.sessions.list_sessions("ada"),
     ]
     told.append(await auth_harness.store.users.find_credentials("ada"))

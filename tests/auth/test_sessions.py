@@ -22,7 +22,7 @@ async def test_what_is_no_token_is_nobodys(auth_harness: AuthHarness) -> None:
     token = await auth_harness.log_in()
 
     for other in ("", "unknown", "x" * 100_000, "nul\x00", "\ud800", "%", token[:-1], token.swapcase()):
-        assert await auth_harness.users.authenticate_session(other) is None
+        assert await auth_harness.users.sessions.authenticate_session(other) is None
 
 
 async def test_tokens_are_random_and_a_user_may_have_many(auth_harness: AuthHarness) -> None:
@@ -42,7 +42,7 @@ async def test_a_session_has_the_role_that_the_user_has_now(auth_harness: AuthHa
 
     await auth_harness.users.set_role("ada", Role.VIEWER, actor="bob")
 
-    assert await auth_harness.users.authenticate_session(token) == Principal("ada", Role.VIEWER, user.id)
+    assert await auth_harness.users.sessions.authenticate_session(token) == Principal("ada", Role.VIEWER, user.id)
 
 
 async def test_a_session_ends_when_it_is_not_used(auth_harness: AuthHarness) -> None:
@@ -50,13 +50,13 @@ async def test_a_session_ends_when_it_is_not_used(auth_harness: AuthHarness) -> 
     token = await auth_harness.log_in()
 
     auth_harness.advance_clock(hours=11, minutes=59)
-    used = await auth_harness.users.authenticate_session(token)
+    used = await auth_harness.users.sessions.authenticate_session(token)
     auth_harness.advance_clock(hours=11, minutes=59)
-    used_again = await auth_harness.users.authenticate_session(token)
+    used_again = await auth_harness.users.sessions.authenticate_session(token)
     auth_harness.advance_clock(hours=12)
 
     assert None not in (used, used_again)
-    assert await auth_harness.users.authenticate_session(token) is None
+    assert await auth_harness.users.sessions.authenticate_session(token) is None
     assert await auth_harness.users.sessions.list_sessions("ada") == []
 
 
@@ -67,11 +67,11 @@ async def test_a_session_ends_after_seven_days_however_much_it_is_used(auth_harn
     found = []
     for _ in range(14):
         auth_harness.advance_clock(hours=11.9)
-        found.append(await auth_harness.users.authenticate_session(token) is not None)
+        found.append(await auth_harness.users.sessions.authenticate_session(token) is not None)
     auth_harness.advance_clock(hours=1.4)
 
     assert found == [True] * 14
-    assert await auth_harness.users.authenticate_session(token) is None
+    assert await auth_harness.users.sessions.authenticate_session(token) is None
 
 
 async def test_how_long_sessions_last_can_be_set(sqlite_auth_harness: AuthHarness) -> None:
@@ -86,13 +86,13 @@ async def test_how_long_sessions_last_can_be_set(sqlite_auth_harness: AuthHarnes
     used, unused = [login[0] for login in logins if login is not None]
 
     sqlite_auth_harness.advance_clock(minutes=9)
-    await users.authenticate_session(used)
+    await users.sessions.authenticate_session(used)
     sqlite_auth_harness.advance_clock(minutes=2)
-    after_idle = [await users.authenticate_session(token) is not None for token in (used, unused)]
+    after_idle = [await users.sessions.authenticate_session(token) is not None for token in (used, unused)]
     sqlite_auth_harness.advance_clock(minutes=4)
 
     assert after_idle == [True, False]
-    assert await users.authenticate_session(used) is None
+    assert await users.sessions.authenticate_session(used) is None
 
 
 async def test_use_is_written_down_at_most_once_a_minute(auth_harness: AuthHarness) -> None:
@@ -101,10 +101,10 @@ async def test_use_is_written_down_at_most_once_a_minute(auth_harness: AuthHarne
     opened = auth_harness.clock.now()
 
     auth_harness.advance_clock(seconds=59)
-    await auth_harness.users.authenticate_session(token)
+    await auth_harness.users.sessions.authenticate_session(token)
     within = await read_last_seen(auth_harness)
     auth_harness.advance_clock(seconds=1)
-    await auth_harness.users.authenticate_session(token)
+    await auth_harness.users.sessions.authenticate_session(token)
 
     assert within == opened
     assert await read_last_seen(auth_harness) == auth_harness.clock.now()
@@ -118,8 +118,8 @@ async def test_a_closed_session_is_over_and_the_others_go_on(auth_harness: AuthH
     await auth_harness.users.sessions.close_session(closed)
     await auth_harness.users.sessions.close_session("unknown")
 
-    assert await auth_harness.users.authenticate_session(closed) is None
-    assert await auth_harness.users.authenticate_session(other) is not None
+    assert await auth_harness.users.sessions.authenticate_session(closed) is None
+    assert await auth_harness.users.sessions.authenticate_session(other) is not None
 
 
 async def test_a_session_can_be_closed_by_its_user_from_the_list(auth_harness: AuthHarness) -> None:
@@ -129,11 +129,11 @@ async def test_a_session_can_be_closed_by_its_user_from_the_list(auth_harness: A
     (session,) = await auth_harness.users.sessions.list_sessions("ada")
 
     await auth_harness.users.sessions.close_session_by_id(session.id, username="bob")
-    after_another = await auth_harness.users.authenticate_session(token)
+    after_another = await auth_harness.users.sessions.authenticate_session(token)
     await auth_harness.users.sessions.close_session_by_id(session.id, username="ada")
 
     assert after_another is not None
-    assert await auth_harness.users.authenticate_session(token) is None
+    assert await auth_harness.users.sessions.authenticate_session(token) is None
 
 
 async def test_all_sessions_of_a_user_can_be_closed_but_for_one(auth_harness: AuthHarness) -> None:
@@ -142,15 +142,15 @@ async def test_all_sessions_of_a_user_can_be_closed_but_for_one(auth_harness: Au
     tokens = [await auth_harness.log_in() for _ in range(3)]
     others = await auth_harness.log_in("bob")
 
-    await auth_harness.users.sessions.close_all_sessions("ada", except_token=tokens[1])
+    await auth_harness.users.end_sessions("ada", actor="ada", except_token=tokens[1])
 
-    assert [await auth_harness.users.authenticate_session(token) is not None for token in tokens] == [
+    assert [await auth_harness.users.sessions.authenticate_session(token) is not None for token in tokens] == [
         False,
         True,
         False,
     ]
-    assert await auth_harness.users.authenticate_session(others) is not None
-    await auth_harness.users.sessions.close_all_sessions("ada")
+    assert await auth_harness.users.sessions.authenticate_session(others) is not None
+    await auth_harness.users.end_sessions("ada", actor="ada")
     assert await auth_harness.users.sessions.list_sessions("ada") == []
 
 
@@ -161,7 +161,9 @@ async def test_a_new_password_ends_the_users_other_sessions(auth_harness: AuthHa
 
     await auth_harness.users.set_password("ada", "another horse", actor="ada", except_token=here)
 
-    assert [await auth_harness.users.authenticate_session(token) is not None for token in (here, there, others)] == [
+    assert [
+        await auth_harness.users.sessions.authenticate_session(token) is not None for token in (here, there, others)
+    ] == [
         True,
         False,
         True,
@@ -174,7 +176,7 @@ async def test_a_new_password_set_by_somebody_else_ends_all_of_them(auth_harness
 
     await auth_harness.users.set_password("ada", "another horse", actor="root")
 
-    assert await auth_harness.users.authenticate_session(token) is None
+    assert await auth_harness.users.sessions.authenticate_session(token) is None
 
 
 async def test_a_disabled_user_is_out_at_once_in_every_process_and_for_good(
@@ -183,15 +185,15 @@ async def test_a_disabled_user_is_out_at_once_in_every_process_and_for_good(
     here, there = two_auth_harnesses
     await here.add_user("ada")
     token = await here.log_in()
-    before = await there.users.authenticate_session(token)
+    before = await there.users.sessions.authenticate_session(token)
 
     await here.users.disable("ada", actor="root")
-    disabled = [await house.users.authenticate_session(token) for house in two_auth_harnesses]
+    disabled = [await house.users.sessions.authenticate_session(token) for house in two_auth_harnesses]
     await here.users.enable("ada", actor="root")
 
     assert before is not None
     assert disabled == [None, None]
-    assert await there.users.authenticate_session(token) is None
+    assert await there.users.sessions.authenticate_session(token) is None
 
 
 async def test_a_disabled_user_gets_no_session(auth_harness: AuthHarness) -> None:
@@ -207,7 +209,7 @@ async def test_sessions_of_nobody_are_an_error(sqlite_auth_harness: AuthHarness)
     with pytest.raises(UnknownUserError):
         await sqlite_auth_harness.users.sessions.list_sessions("nobody")
     with pytest.raises(UnknownUserError):
-        await sqlite_auth_harness.users.sessions.close_all_sessions("nobody")
+        await sqlite_auth_harness.users.end_sessions("nobody", actor="ada")
 
 
 async def test_what_a_browser_calls_itself_is_kept_short_and_storable(auth_harness: AuthHarness) -> None:
@@ -231,7 +233,7 @@ async def test_a_purge_deletes_what_has_ended_and_nothing_else(auth_harness: Aut
     purged = await auth_harness.users.sessions.delete_ended_sessions(auth_harness.clock.now())
 
     assert (purged, await auth_harness.users.sessions.delete_ended_sessions(auth_harness.clock.now())) == (3, 0)
-    assert await auth_harness.users.authenticate_session(open_one) is not None
+    assert await auth_harness.users.sessions.authenticate_session(open_one) is not None
     assert len(await auth_harness.fetch_rows("SELECT id FROM flowlet_session")) == 1
 
 
@@ -287,7 +289,7 @@ async def test_only_who_knows_a_password_changes_it(auth_harness: AuthHarness) -
     assert changed.modified_by == "ada"
     assert await auth_harness.users.authenticate("ada", PASSWORD) is None
     assert await auth_harness.users.authenticate("ada", "another horse") is not None
-    assert [await auth_harness.users.authenticate_session(token) is not None for token in (kept, other)] == [
+    assert [await auth_harness.users.sessions.authenticate_session(token) is not None for token in (kept, other)] == [
         True,
         False,
     ]

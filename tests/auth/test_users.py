@@ -134,8 +134,8 @@ async def test_a_deleted_user_is_gone_with_sessions_and_keys(auth_harness: AuthH
 
     assert await auth_harness.users.list_users() == []
     assert (
-        await auth_harness.users.authenticate_session(token),
-        await auth_harness.users.authenticate_key(made.text),
+        await auth_harness.users.sessions.authenticate_session(token),
+        await auth_harness.users.keys.authenticate_key(made.text),
     ) == (None, None)
     assert (
         await auth_harness.fetch_rows("SELECT id FROM flowlet_api_key")
@@ -144,17 +144,18 @@ async def test_a_deleted_user_is_gone_with_sessions_and_keys(auth_harness: AuthH
     )
 
 
-@pytest.mark.parametrize("loss", ADMIN_LOSSES)
-async def test_the_last_admin_stays(auth_harness: AuthHarness, loss: str) -> None:
+async def test_the_last_admin_stays(auth_harness: AuthHarness, subtests: pytest.Subtests) -> None:
     await auth_harness.add_user("ada", Role.ADMIN)
     await auth_harness.add_user("bob", Role.OPERATOR)
     await auth_harness.add_user("carol", Role.ADMIN)
     await auth_harness.users.disable("carol", actor="root")
 
-    with pytest.raises(LastAdminError, match="'ada' is the last enabled admin"):
-        await ADMIN_LOSSES[loss](auth_harness.users, "ada")
+    for loss, lose_admin in ADMIN_LOSSES.items():
+        with subtests.test(loss):
+            with pytest.raises(LastAdminError, match="'ada' is the last enabled admin"):
+                await lose_admin(auth_harness.users, "ada")
 
-    assert await list_acting_admins(auth_harness) == ["ada"]
+            assert await list_acting_admins(auth_harness) == ["ada"]
 
 
 @pytest.mark.parametrize("loss", ADMIN_LOSSES)
@@ -205,38 +206,45 @@ async def test_of_two_admins_who_end_each_other_at_once_one_stays(
         assert len(await list_acting_admins(here)) == 1
 
 
-@pytest.mark.parametrize("change", USER_CHANGES)
 async def test_of_many_who_change_what_they_have_seen_one_does(
-    two_auth_harnesses: list[AuthHarness], change: str
+    two_auth_harnesses: list[AuthHarness], subtests: pytest.Subtests
 ) -> None:
     await two_auth_harnesses[0].add_user("root", Role.ADMIN)
-    seen = await two_auth_harnesses[0].add_user("ada", Role.ADMIN)
 
-    ends = await asyncio.gather(
-        *(USER_CHANGES[change](house.users, "ada", seen.version) for house in two_auth_harnesses * 3),
-        return_exceptions=True,
-    )
+    for change, apply_change in USER_CHANGES.items():
+        name = f"ada {change}"
+        with subtests.test(change):
+            seen = await two_auth_harnesses[0].add_user(name, Role.ADMIN)
 
-    gone = UnknownUserError if change == "deleted" else StaleError
-    assert sum(isinstance(end, gone) for end in ends) == 5, ends
-    assert sum(not isinstance(end, Exception) for end in ends) == 1
+            ends = await asyncio.gather(
+                *(apply_change(house.users, name, seen.version) for house in two_auth_harnesses * 3),
+                return_exceptions=True,
+            )
+
+            gone = UnknownUserError if change == "deleted" else StaleError
+            assert sum(isinstance(end, gone) for end in ends) == 5, ends
+            assert sum(not isinstance(end, Exception) for end in ends) == 1
 
 
-@pytest.mark.parametrize("change", USER_CHANGES)
-async def test_a_user_who_has_changed_since_is_left_alone(auth_harness: AuthHarness, change: str) -> None:
+async def test_a_user_who_has_changed_since_is_left_alone(auth_harness: AuthHarness, subtests: pytest.Subtests) -> None:
     await auth_harness.add_user("root", Role.ADMIN)
-    seen = await auth_harness.add_user("ada", Role.ADMIN)
-    token = await auth_harness.log_in()
-    changed = await auth_harness.users.set_role("ada", Role.OPERATOR, actor="bob")
 
-    with pytest.raises(
-        StaleError, match="^the user 'ada' was changed by 'bob' in the meantime: it has version 2 now, but version 1"
-    ):
-        await USER_CHANGES[change](auth_harness.users, "ada", seen.version)
+    for change, apply_change in USER_CHANGES.items():
+        name = f"ada {change}"
+        with subtests.test(change):
+            seen = await auth_harness.add_user(name, Role.ADMIN)
+            token = await auth_harness.log_in(name)
+            changed = await auth_harness.users.set_role(name, Role.OPERATOR, actor="bob")
 
-    assert await auth_harness.users.get("ada") == changed
-    assert await auth_harness.users.authenticate_session(token) is not None
-    assert await auth_harness.users.authenticate("ada", PASSWORD) is not None
+            with pytest.raises(
+                StaleError,
+                match=f"^the user '{name}' was changed by 'bob' in the meantime: it has version 2 now, but version 1",
+            ):
+                await apply_change(auth_harness.users, name, seen.version)
+
+            assert await auth_harness.users.get(name) == changed
+            assert await auth_harness.users.sessions.authenticate_session(token) is not None
+            assert await auth_harness.users.authenticate(name, PASSWORD) is not None
 
 
 async def test_the_first_start_makes_an_admin_with_a_random_password(auth_harness: AuthHarness) -> None:
@@ -288,7 +296,7 @@ async def test_the_demos_password_is_replaced_and_ends_its_sessions(auth_harness
     assert password is not None
     assert await auth_harness.users.authenticate("admin", PUBLIC_PASSWORD) is None
     assert await auth_harness.users.authenticate("admin", password) is not None
-    assert await auth_harness.users.authenticate_session(login[0]) is None
+    assert await auth_harness.users.sessions.authenticate_session(login[0]) is None
     assert not await auth_harness.users.has_public_password()
 
 

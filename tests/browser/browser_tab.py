@@ -6,7 +6,7 @@ script errors and requests to other hosts are recorded, and fail the test at its
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
@@ -23,18 +23,35 @@ from flowlet.settings import Settings
 from tests.web.api.api_users import build_shop_module
 from tests.web.http_server import serve_app
 
-__all__ = ["ADMIN_PASSWORD", "THEMES", "WINDOW_SIZES", "BrowserTab", "ServedSite", "mark_browser_tests", "open_site"]
+__all__ = ["ADMIN_PASSWORD", "WINDOW_SIZES", "BrowserTab", "ServedSite", "mark_browser_tests", "open_site"]
 
 ADMIN_PASSWORD = "correct horse"
 """The admin's."""
 WINDOW_SIZES = {1440: 1000, 768: 1024, 390: 844}
 """The windows that pages are looked at in: their widths and heights."""
-THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+TABLE_WINDOW_WIDTHS = (1440, 1280, 1024)
+"""In these windows no table is wider than its card."""
+Theme = Literal["light", "dark"]
 
-_AXE_SCRIPT = "parts => axe.run({include: parts}, {resultTypes: ['violations']}).then(found => found.violations)"
+# No rule that is on reads the style sheets, which axe-core fetches unless it is told not to.
+_AXE_SCRIPT = """([parts, options]) =>
+    axe.run({include: parts}, {resultTypes: ["violations"], preload: false, ...options}).then(found => found.violations)
+"""
+_COLOR_RULES = {"runOnly": ["color-contrast", "link-in-text-block"]}
+_DARK_WINDOW_WIDTHS = (1440, 390)
+"""In these windows the contrast in the dark theme is checked too. A theme changes colors and nothing else, and no color
+depends on the window: between these two widths nothing else is shown."""
+_REMOVE_OTHERS_SCRIPT = """selectors => {
+    const kept = selectors.map(each => document.querySelector(each));
+    for (const each of document.querySelectorAll("main [id]"))
+        if (!kept.some(one => one.contains(each) || each.contains(one))) each.remove();
+}"""
 _OVERFLOW_SCRIPT = """() => [...document.querySelectorAll("body *")]
     .filter(each => each.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
     .map(each => each.outerHTML.slice(0, 120)).slice(0, 3)"""
+_WIDE_TABLES_SCRIPT = """() => [...document.querySelectorAll(".scroll")]
+    .filter(each => each.scrollWidth > each.clientWidth)
+    .map(each => `${each.ariaLabel}, by ${each.scrollWidth - each.clientWidth}`)"""
 _IS_WIDER_SCRIPT = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 
@@ -106,10 +123,13 @@ class BrowserTab:
         await self.page.get_by_role("button", name="Log in").click()
 
     async def open_as_admin(self, path: str) -> None:
-        """Log in as an admin, and go to a path of the site."""
-        await self.open_path(f"/login?next={path}")
-        await self.log_in()
-        await self.page.wait_for_url(self.site.url + path)
+        """Go to a path of the site as an admin, who has logged in without a page: test_login.py fills the form in."""
+        form: dict[str, str | float | bool] = {"username": "admin", "password": ADMIN_PASSWORD}
+        answer = await self.page.context.request.post(
+            f"{self.site.url}/login", form=form, headers={"Origin": self.site.url}, max_redirects=0
+        )
+        assert answer.status == 303, await answer.text()
+        await self.open_path(path)
 
     def expect_page_error(self, text: str) -> None:
         """Expect a message on the console: browsers write one for each page with an error status."""
@@ -117,27 +137,55 @@ class BrowserTab:
         assert len(others) < len(self.page_errors), f"expected {text!r}, but found {self.page_errors}"
         self.page_errors = others
 
+    async def check_layout(self) -> None:
+        """Check the page in every window size: it does not scroll sideways, and no table is wider than its card.
+
+        Raises:
+            AssertionError: If it does, or one is.
+        """
+        faults = []
+        for width in sorted({*TABLE_WINDOW_WIDTHS, *WINDOW_SIZES}, reverse=True):
+            await self.page.set_viewport_size({"width": width, "height": WINDOW_SIZES.get(width, 1000)})
+            wide = await self.page.evaluate(_WIDE_TABLES_SCRIPT) if width in TABLE_WINDOW_WIDTHS else []
+            faults += [f"{width}: a table is wider than its card: {each}" for each in wide]
+            if await self.page.evaluate(_IS_WIDER_SCRIPT):
+                faults.append(f"{width}: scrolls sideways, by {await self.page.evaluate(_OVERFLOW_SCRIPT)}")
+        assert not faults, f"{self.page.url}\n" + "\n".join(faults)
+
     async def check_layout_and_accessibility(self, *selectors: str) -> None:
-        """Check the page in every window size and theme: it is accessible, and nothing is wider than the window.
+        """Check the page as ``check_layout`` and ``check_accessibility`` do."""
+        await self.check_layout()
+        await self.check_accessibility(*selectors)
+
+    async def check_accessibility(self, *selectors: str) -> None:
+        """Check in every window size and both themes that the page is accessible.
 
         Args:
             selectors: Selectors of the parts that axe-core checks; the whole page if none is given. A long page of
                 similar parts takes seconds.
 
         Raises:
-            AssertionError: If axe-core finds a violation, or the page scrolls sideways.
+            AssertionError: If axe-core finds a violation.
         """
         await self.page.evaluate(AXE_SCRIPT)
         faults = []
         for width, height in WINDOW_SIZES.items():
             await self.page.set_viewport_size({"width": width, "height": height})
-            if await self.page.evaluate(_IS_WIDER_SCRIPT):
-                faults.append(f"{width}: scrolls sideways, by {await self.page.evaluate(_OVERFLOW_SCRIPT)}")
-            for theme in THEMES:
-                await self.page.emulate_media(color_scheme=theme)
-                found = await self.page.evaluate(_AXE_SCRIPT, list(selectors) or ["html"])
-                faults += [f"{width} {theme}: {line}" for violation in found for line in _describe_violation(violation)]
+            faults += await self._find_violations(selectors, width=width, theme="light")
+            if width in _DARK_WINDOW_WIDTHS:
+                faults += await self._find_violations(selectors, width=width, theme="dark", options=_COLOR_RULES)
         assert not faults, "\n".join(faults)
+
+    async def remove_others(self, *selectors: str) -> None:
+        """Remove from the page what has an id and is neither one of these parts, nor in one, nor around one."""
+        await self.page.evaluate(_REMOVE_OTHERS_SCRIPT, list(selectors))
+
+    async def _find_violations(
+        self, selectors: Sequence[str], *, width: int, theme: Theme, options: Mapping[str, Any] | None = None
+    ) -> list[str]:
+        await self.page.emulate_media(color_scheme=theme)
+        found = await self.page.evaluate(_AXE_SCRIPT, [list(selectors) or ["html"], options or {}])
+        return [f"{width} {theme}: {line}" for violation in found for line in _describe_violation(violation)]
 
     def _record_console_message(self, message: ConsoleMessage) -> None:
         if "net::ERR_NETWORK_CHANGED" in message.text:  # another test has made or removed a network of its own

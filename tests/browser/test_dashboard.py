@@ -93,7 +93,7 @@ async def test_without_scripts_it_leads_everywhere(browser_tab: BrowserTab) -> N
     await browser_tab.open_as_admin("/")
 
     await page.get_by_role("link", name="Day", exact=True).click()
-    await expect(page.get_by_text("-24 h")).to_be_visible()
+    await expect(page.get_by_text("-24 h").first).to_be_visible()
     await page.get_by_role("searchbox").fill(LONG_TEXT)
     await page.get_by_role("button", name="Search").click()
     await expect(page.get_by_role("heading", name="1 workflow")).to_be_visible()

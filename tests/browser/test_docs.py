@@ -15,9 +15,10 @@ async def test_the_reference_is_accessible_and_fits_every_window(browser_tab: Br
     await browser_tab.open_as_admin("/docs")
 
     operation = "[id='users.create_user']"
-    await browser_tab.check_layout_and_accessibility(
-        ".sidebar", ".page-header", ".contents", "#access", operation, "#errors", "#model-CreateUserRequest"
-    )
+    parts = (".sidebar", ".page-header", ".contents", "#access", operation, "#errors", "#model-CreateUserRequest")
+    await browser_tab.check_layout()
+    await browser_tab.remove_others(*parts)  # axe-core looks at all of a page to judge its parts
+    await browser_tab.check_accessibility(*parts)
 
 
 @pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)

@@ -1,4 +1,4 @@
-"""The inbox in a browser: how it looks, answering with and without scripts, and that it follows what happens."""
+"""The inbox in a browser: how it looks, answering with and without scripts."""
 
 from __future__ import annotations
 
@@ -51,21 +51,3 @@ async def test_an_answer_with_a_fault_is_corrected_and_sent_and_the_others_stay(
     ended = await browser_tab.site.app.wait(instance.id, timeout="20s")
     assert (ended.state, ended.status) == ("done", "FINISHED")
     browser_tab.expect_page_error("422")
-
-
-async def test_what_is_answered_elsewhere_goes_but_not_from_under_who_types(browser_tab: BrowserTab) -> None:
-    typed, other, third = [await start_waiting_workflow(browser_tab) for _ in range(3)]
-    await browser_tab.open_as_admin("/inbox")
-    await expect(browser_tab.page.get_by_text("Live", exact=True)).to_be_visible()
-    await locate_question(browser_tab, typed).get_by_text("Answer…").click()
-    await locate_question(browser_tab, typed).get_by_label("Approved").select_option("Yes")
-
-    for instance in (typed, other):
-        await browser_tab.site.app.operations.answer(instance.id, "done", form={"approved": True}, username="ada")
-    await expect(locate_question(browser_tab, other)).to_have_count(0)
-    await expect(locate_question(browser_tab, typed).get_by_label("Approved")).to_have_value("true")
-    await locate_question(browser_tab, typed).get_by_role("button", name="Approve").click()
-
-    await expect(browser_tab.page.get_by_role("alert")).to_contain_text("was changed in the meantime")
-    await expect(locate_question(browser_tab, typed)).to_have_count(0)
-    await expect(locate_question(browser_tab, third)).to_be_visible()

@@ -15,7 +15,8 @@ from flowlet.definition.registry import Registry
 from flowlet.errors import Fail
 from flowlet.settings import Settings
 from flowlet.workflow.context import Context
-from flowlet.workflow.states import Workflow, end, manual, state
+from flowlet.workflow.states import end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.browser.browser_tab import ADMIN_PASSWORD, BrowserTab, ServedSite, mark_browser_tests
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.web.http_server import serve_app

@@ -16,7 +16,8 @@ from flowlet.definition.registry import Registry
 from flowlet.errors import Fail
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
-from flowlet.workflow.states import Next, Workflow, end, error, state
+from flowlet.workflow.states import Next, end, error, state
+from flowlet.workflow.workflow import Workflow
 from tests.browser.browser_tab import ADMIN_PASSWORD, BrowserTab, ServedSite, mark_browser_tests
 from tests.web.http_server import serve_app
 

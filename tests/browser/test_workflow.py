@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -64,6 +66,24 @@ async def test_without_scripts_it_is_paused_and_cancelled(browser_tab: BrowserTa
     await expect(page.get_by_text("Reason: ordered twice")).to_be_visible()
 
 
+async def test_escape_closes_a_confirmation_and_on_a_phone_the_answer_comes_first(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
+    await page.set_viewport_size({"width": 390, "height": 844})
+
+    tops = [
+        await page.locator(part).first.evaluate(ELEMENT_TOP_SCRIPT)
+        for part in ("#answer", "#diagram", "#details", "#moves")
+    ]
+    await page.get_by_text("Cancel…").click()
+    await page.get_by_label("Reason").first.fill("ordered")
+    await page.keyboard.press("Escape")
+
+    assert tops[0] == min(tops)
+    await expect(page.get_by_role("button", name="Cancel workflow")).to_be_hidden()
+    await expect(page.get_by_text("Cancel…")).to_be_focused()
+
+
 async def test_a_variable_is_edited(browser_tab: BrowserTab) -> None:
     page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
     await browser_tab.open_as_admin(f"/workflows/{instance.id}?tab=variables")
@@ -83,9 +103,11 @@ async def test_what_happens_elsewhere_is_shown(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
 
+    await expect(page).to_have_title(re.compile(f"^Waiting · #{instance.id}"))
     await browser_tab.site.app.operations.answer(instance.id, "done", form={"approved": True}, username="ada")
 
     await expect(page.locator("#status")).to_contain_text("Finished")
+    await expect(page).to_have_title(re.compile(f"^Finished · #{instance.id}"))
     await expect(page.locator("#details")).to_contain_text("Answered: decide → done")
     await expect(page.locator("#answer-panel").get_by_role("button", name="Approve")).to_have_count(0)
     await expect(page.locator(".fl-state.current")).to_contain_text("done")
@@ -95,6 +117,7 @@ async def test_enter_in_a_field_chooses_nothing(browser_tab: BrowserTab) -> None
     page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
     await browser_tab.open_as_admin(f"/workflows/{instance.id}")
 
+    await page.get_by_text("Move without the form…").click()
     await page.locator("#move").get_by_label("Reason").press("Enter")
 
     await browser_tab.open_path(f"/workflows/{instance.id}")
@@ -109,6 +132,7 @@ async def test_of_two_windows_the_second_is_shown_that_it_has_moved_and_a_double
     await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await second.route("**/api/events?*", lambda route: route.abort())  # it hears nothing of the first one
     await second.goto(first.url)
+    await first.get_by_text("Move without the form…").click()
     await first.locator("#move").get_by_label("Reason").fill("seen by telephone")
     await second.get_by_text("Force move…").click()
     await second.get_by_label("Reason for forcing").fill("mine")
@@ -129,6 +153,7 @@ async def test_what_is_typed_and_where_the_caret_is_stay_when_something_happens(
     page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
     await browser_tab.open_as_admin(f"/workflows/{instance.id}")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    await page.get_by_text("Move without the form…").click()
     field = page.locator("#move").get_by_label("Reason")
     await field.fill("the card is valid")
     for _ in range(5):
@@ -158,6 +183,22 @@ async def test_the_picture_has_three_sizes_and_the_page_never_scrolls_sideways(b
     await page.locator(".canvas").focus()
     await page.keyboard.press("ArrowRight")
     await expect(page.locator(".canvas")).not_to_have_js_property("scrollLeft", 0)
+
+
+async def test_a_diagram_that_does_not_fit_opens_at_the_current_state(browser_tab: BrowserTab) -> None:
+    page, instance = browser_tab.page, await start_waiting_workflow(browser_tab)
+    await browser_tab.site.app.operations.answer(instance.id, "done", form={"approved": True}, username="ada")
+    await browser_tab.open_as_admin("/workflows")
+    await page.set_viewport_size({"width": 1440, "height": 250})
+    await browser_tab.open_path(f"/workflows/{instance.id}")
+
+    await expect(page.locator(".fl-state.current")).to_contain_text("done")
+    script = """() => {
+      const frame = document.querySelector(".canvas").getBoundingClientRect();
+      const state = document.querySelector(".fl-state.current rect").getBoundingClientRect();
+      return frame.top <= state.top && state.bottom <= frame.bottom && document.querySelector(".canvas").scrollTop > 0;
+    }"""
+    await page.wait_for_function(script)
 
 
 async def test_the_timeline_is_accessible_and_follows_what_happens(browser_tab: BrowserTab) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 import pytest_asyncio
@@ -13,6 +16,11 @@ from tests.browser.browser_tab import BrowserTab, ServedSite, mark_browser_tests
 from tests.engine.executor_harness import wait_for
 
 pytestmark = mark_browser_tests(__name__)
+
+ADD_GONE_ROWS_SCRIPT = """rows => {
+    const row = id => `<tr id="other-${id}" class="gone"><td></td></tr>`;
+    for (let id = 0; id < 200; id++) rows.insertAdjacentHTML("beforeend", row(id));
+}"""
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
 
@@ -47,10 +55,12 @@ async def test_the_preview_and_the_result_are_accessible_and_fit_every_window(br
     await browser_tab.page.get_by_role("button", name="All 3").click()
     await browser_tab.check_layout_and_accessibility()
 
-    await browser_tab.open_path("/workflows/bulk?operation=retry&scope=selected&id=1&id=2")
-    await browser_tab.page.get_by_role("button", name="Retry 2 workflows").click()
+    await browser_tab.site.app.operations.pause(1, username="ada")
+    await browser_tab.open_path("/workflows/bulk?operation=resume&scope=selected&id=1&id=2")
+    await expect(browser_tab.page.get_by_text("1 can be resumed; 1 cannot.")).to_be_visible()
+    await browser_tab.page.get_by_role("button", name="Resume 1 workflow").click()
 
-    await expect(browser_tab.page.get_by_text("0 workflows were retried. 2 skipped.")).to_be_visible()
+    await expect(browser_tab.page.get_by_text("1 workflow was resumed. 1 skipped.")).to_be_visible()
     await browser_tab.check_layout_and_accessibility()
 
 
@@ -101,7 +111,7 @@ async def test_a_filter_that_is_applied_keeps_what_was_typed_before(browser_tab:
     await expect(page.get_by_role("heading", name="1 workflow")).to_be_visible()
 
     await page.get_by_text("More filters").click()
-    await page.get_by_label("State").fill("check")
+    await page.get_by_label("State", exact=True).fill("check")
     await page.get_by_role("button", name="Apply").click()
 
     await expect(page.get_by_role("link", name="Search: o-3 (remove)")).to_be_visible()
@@ -109,22 +119,85 @@ async def test_a_filter_that_is_applied_keeps_what_was_typed_before(browser_tab:
     await expect(page.get_by_role("row", name="o-3")).to_be_visible()
 
 
-async def test_what_happens_is_shown_and_what_is_ticked_stays(browser_tab: BrowserTab) -> None:
-    page = browser_tab.page
+async def test_rows_and_ticks_stay_where_they_are_and_new_rows_are_shown_on_request(browser_tab: BrowserTab) -> None:
+    page, second = browser_tab.page, browser_tab.page.locator("#workflow-2")
     await browser_tab.open_as_admin("/workflows")
     await page.get_by_role("checkbox", name="New").check()
     await page.get_by_label("Type", exact=True).select_option("Order <1>")
+    await expect(page.locator("[data-events]")).to_have_attribute("data-events", "workflowType=Order+%3C1%3E")
     await expect(page.get_by_text("Live", exact=True)).to_be_visible()
     await page.get_by_label("Select 2", exact=True).check()
     await page.get_by_label("Operation").select_option("cancel")
+    top = await second.evaluate("each => each.getBoundingClientRect().top")
 
     await start_workflow(browser_tab.site, 4)
+    await expect(page.get_by_role("button", name="1 new: show")).to_be_visible()
+    await expect(page.get_by_role("heading", name="4 workflows")).to_be_visible()
+    await browser_tab.site.app.operations.cancel(3, username="ada")
+    await expect(page.locator("#workflow-3.gone")).to_be_visible()
+    await expect(page.get_by_role("row", name="o-4")).to_have_count(0)
+    # Texts of several sizes in a cell may make a row a pixel higher.
+    assert await second.evaluate("each => each.getBoundingClientRect().top") == pytest.approx(top, abs=2)
+    await browser_tab.check_layout_and_accessibility("#results")
 
-    await expect(page.get_by_role("row", name="o-4")).to_be_visible()
+    await page.get_by_role("button", name="Live updates").click()
+    await expect(page.locator(".live")).to_have_text("Not live")
+    await start_workflow(browser_tab.site, 5)
+    await expect(page.get_by_role("button", name="1 new: show")).to_be_visible()
+    await page.get_by_role("button", name="Live updates").click()
+    await page.get_by_role("button", name="2 new: show").click()
+    await expect(page.get_by_role("row", name="o-5")).to_be_visible()
+    await expect(page.locator("#workflow-3")).to_have_count(0)
     await expect(page.get_by_label("Select 2", exact=True)).to_be_checked()
-    await page.get_by_role("button", name="Selected").click()
+
+    await page.get_by_label("Select all on this page").check()
+    await expect(page.get_by_role("button", name="Selected (4)…")).to_be_visible()
+    await page.get_by_label("Select all on this page").uncheck()
+    await page.get_by_label("Select 2", exact=True).check()
+    await expect(page.get_by_label("Select all on this page")).to_have_js_property("indeterminate", True)
+    await page.get_by_role("button", name="Selected (1)…").click()
     await expect(page.get_by_role("heading", name="Cancel 1 workflow?")).to_be_visible()
     await expect(page.get_by_role("row", name="o-2")).to_be_visible()
+
+
+async def test_a_list_that_is_long_or_only_looked_at_is_shown_as_it_is(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await page.clock.install()
+    await browser_tab.open_as_admin("/workflows")
+    await expect(page.get_by_text("Live", exact=True)).to_be_visible()
+
+    await page.locator("#rows").evaluate(ADD_GONE_ROWS_SCRIPT)
+    await start_workflow(browser_tab.site, 4)
+    await expect(page.get_by_role("row", name="o-4")).to_be_visible()
+    await expect(page.locator("tr.gone")).to_have_count(0)
+
+    await page.clock.fast_forward("06:00")
+    await start_workflow(browser_tab.site, 5)
+
+    await expect(page.get_by_role("row", name="o-5")).to_be_visible()
+
+
+async def test_workflows_are_moved_with_a_preview_of_the_state_and_of_what_can_be_moved(
+    browser_tab: BrowserTab,
+) -> None:
+    page = browser_tab.page
+    await browser_tab.site.app.operations.cancel(3, username="ada")
+    await browser_tab.open_as_admin("/workflows")
+    await page.get_by_label("Operation").select_option("move")
+    await page.get_by_role("button", name="All 3").click()
+
+    await page.get_by_label("Move to").select_option("decide")
+    await page.get_by_role("button", name="Preview").click()
+    await expect(page.get_by_text("2 can be moved; 1 cannot.")).to_be_visible()
+    await expect(page.get_by_text("1: it has ended as CANCELLED")).to_be_visible()
+    await browser_tab.check_layout_and_accessibility()
+    await page.get_by_label("Reason").fill("checked by telephone")
+    await page.get_by_label("Yes, apply to all workflows").check()
+    await page.get_by_role("button", name="Move 2 workflows").click()
+
+    await expect(page.get_by_text("2 workflows were moved. 1 skipped.")).to_be_visible()
+    await browser_tab.open_path("/workflows/1")
+    await expect(page.locator("#details")).to_contain_text("checked by telephone")
 
 
 async def test_a_late_look_does_not_undo_a_search(browser_tab: BrowserTab) -> None:
@@ -189,3 +262,27 @@ async def test_without_scripts_pages_are_turned(browser_tab: BrowserTab) -> None
     await page.get_by_role("link", name="Newest").click()
 
     await expect(page.get_by_role("row", name="o-52")).to_be_visible()
+
+
+@pytest.mark.parametrize("browser_tab", [{"timezone_id": "Asia/Tokyo"}], indirect=True)
+async def test_times_and_filters_are_in_the_browser_s_zone_or_in_utc(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    created = await browser_tab.site.app.start("Order <1>", external_id="zoned", key="zoned")
+    line = page.locator(".timeline > li time").last
+    await browser_tab.open_as_admin(f"/workflows/{created.id}")
+    at = datetime.fromisoformat(await line.get_attribute("datetime") or "")
+
+    await expect(line).to_have_text(f"{at.astimezone(ZoneInfo('Asia/Tokyo')):%H:%M:%S}")
+    await page.get_by_role("button", name="Times in Asia/Tokyo").click()
+    await expect(page.get_by_role("button", name="Times in UTC")).to_be_visible()
+    await expect(line).to_have_text(f"{at:%H:%M:%S}")
+    await page.get_by_role("button", name="Times in UTC").click()
+    await browser_tab.open_path("/workflows?created_from=2020-01-01T00:00:00Z")
+    field = page.get_by_label("Created from (Asia/Tokyo)")
+    await expect(field).to_have_value("2020-01-01T09:00")
+    await field.fill("2020-01-01T10:30")
+    await page.get_by_role("button", name="Apply").click()
+
+    await expect(page).to_have_url(re.compile("created_from=2020-01-01T01%3A30%3A00.000Z"))
+    await expect(field).to_have_value(re.compile("^2020-01-01T10:30"))
+    await expect(page.get_by_role("row", name="zoned")).to_be_visible()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from tests.chaos.scratch import Scratch
@@ -83,6 +84,12 @@ def add_open_voyage(next_activation: int | str) -> Break:
     return insert
 
 
+def begin_deliveries_early(lines: list[str]) -> list[str]:
+    """Return the lines of the effects file with each delivery beginning 3 seconds earlier."""
+    is_begin = re.compile(r"begin \S+ \d+ deliver ")
+    return [change_field(line, TIME, -3_000_000) if is_begin.match(line) else line for line in lines]
+
+
 def change_booking_effects(change: Callable[[str, str], Sequence[str]]) -> Break:
     """Return a break of the two lines that a run of ``book`` has written: "begin" and "end"."""
 
@@ -127,6 +134,10 @@ BREAKS: Mapping[str, tuple[set[str], Break]] = {
     "an acknowledged operation that left no line": (
         {"operations"},
         change_rows("DELETE FROM flowlet_action WHERE kind IN ('ANSWERED', 'PAUSED', 'RESUMED')"),
+    ),
+    "more attempts at once than a limit lets": (
+        {"limits"},
+        lambda scratch: scratch.change_effects(begin_deliveries_early),
     ),
     "a visit too many": ({"history"}, set_voyage("visit = visit + 1")),
     "a jump outside the graph": (

@@ -14,9 +14,7 @@ from tests.chaos.machine.disk import open_small_disk
 from tests.chaos.machine.network import open_network
 from tests.chaos.scratch import CleanRun
 
-CLEAN_PLAN = Plan(
-    seed=1, fault_count=0, workflow_count=24, creates_per_second=30, lease_seconds=5, forks_executors=True
-)
+CLEAN_PLAN = Plan(seed=1, fault_count=0, workflow_count=24, creates_per_second=8, lease_seconds=5, forks_executors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

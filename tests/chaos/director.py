@@ -56,6 +56,7 @@ class Plan:
         workflow_count: How many workflows are created at least.
         pause_leases: The least and the most time between two faults, in leases.
         forks_executors: Whether executors are forked, which is faster, instead of started.
+        program: The module that the executors run as ``flowlet``: another one lacks what protects from a fault.
     """
 
     seed: int
@@ -68,6 +69,7 @@ class Plan:
     workflow_count: int = 0
     pause_leases: tuple[float, float] = (0.1, 0.5)
     forks_executors: bool = False
+    program: str = "flowlet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ def run_chaos(
                 link=link,
                 network=network,
                 is_forked=plan.forks_executors,
+                program=plan.program,
             )
             try:
                 return _Run(database, fleet, plan, server, pair, cluster, disk, meter).run()

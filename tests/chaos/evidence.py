@@ -136,6 +136,7 @@ class Evidence:
         bookings: The rows of the workload's own table: external id and visit.
         schedules: The schedules.
         messages: The rows of messages, in the order in which they were sent.
+        unmade: How many children of each parent's id are still to be made.
         counters: For each type the sums of ``flowlet_counter``: transitions, failures, finished, failed, cancelled.
         problems: The answers of the API that no fault explains, such as 500.
         doctor: The exit code and the output of ``flowlet doctor``.
@@ -152,6 +153,7 @@ class Evidence:
     bookings: Sequence[tuple[str, int]]
     schedules: Sequence[ScheduleRow]
     messages: Sequence[Message]
+    unmade: Mapping[int, int]
     counters: Mapping[str, tuple[int, ...]]
     problems: Sequence[str]
     processes: Sequence[ProcessRecord]
@@ -206,6 +208,7 @@ def read_evidence(
         ]
         lines = session.fetch(f"SELECT {LINE_COLUMNS} FROM flowlet_action ORDER BY id")
         messages = session.fetch("SELECT id, workflow_id, message_key, consumed FROM flowlet_message ORDER BY id")
+        unmade = session.fetch("SELECT workflow_id, SUM(children) FROM flowlet_spawn GROUP BY workflow_id")
         bookings = session.fetch("SELECT external_id, visit FROM chaos_booking")
         schedules = session.fetch("SELECT name, next_time, created FROM flowlet_schedule")
         counters = session.fetch(
@@ -221,6 +224,7 @@ def read_evidence(
         bookings=[(external_id, int(visit)) for external_id, visit in bookings],
         schedules=[ScheduleRow(*row) for row in schedules],
         messages=[Message(*row) for row in messages],
+        unmade={id: int(count) for id, count in unmade},
         counters={type: tuple(int(number) for number in numbers) for type, *numbers in counters},
         problems=problems,
         processes=processes,

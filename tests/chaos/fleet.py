@@ -58,6 +58,7 @@ class ExecutorProcess:
         version: Which version of them.
         network: The network in whose namespace it runs; None where it runs beside the director.
         is_forked: Whether it is forked from a process that has imported Flowlet, if it runs beside the director.
+        program: The module that runs as ``flowlet``.
 
     Attributes:
         database_url: The database as it reaches it.
@@ -74,6 +75,7 @@ class ExecutorProcess:
         version: int,
         network: Network | None = None,
         is_forked: bool = False,
+        program: str = "flowlet",
     ) -> None:
         self.name = name
         self.version = version
@@ -83,7 +85,7 @@ class ExecutorProcess:
         self._signals: list[str] = []
         self._address: str | None = None
         self._process: ForkedProcess | subprocess.Popen[bytes]
-        arguments = ["-m", "flowlet", "serve", *modules, "--port", "0"]
+        arguments = ["-m", program, "serve", *modules, "--port", "0"]
         with self._log_path.open("wb") as log:
             if is_forked and not network:
                 self._process = ForkedProcess(arguments, env=environment, cwd=folder, output=log.fileno())
@@ -157,6 +159,7 @@ class Fleet:
         link: The way to the database that one of them takes; None where all of them reach it directly.
         network: The network in whose namespace another one runs; None where all of them run beside the director.
         is_forked: Whether they are forked, as ``ExecutorProcess`` says.
+        program: The module that runs as ``flowlet``.
 
     Attributes:
         wanted_versions: The version of the workflows that each of them runs.
@@ -172,9 +175,11 @@ class Fleet:
         link: Link | None = None,
         network: Network | None = None,
         is_forked: bool = False,
+        program: str = "flowlet",
     ) -> None:
         self.link = link
         self._is_forked = is_forked
+        self._program = program
         self.network = network
         self.effects_file = folder / "effects"
         self._folder = folder
@@ -222,6 +227,7 @@ class Fleet:
                 version=version,
                 network=network,
                 is_forked=self._is_forked,
+                program=self._program,
             )
             self.running.append(process)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from tests.chaos import aftermath_rules, effect_rules, family_rules, history_rules
 from tests.chaos.evidence import Evidence
 from tests.chaos.findings import Fault, Finding
+from tests.chaos.limits import limit_rules
 from tests.chaos.messages import message_rules
 from tests.chaos.schedules import schedule_rules
 
@@ -25,6 +26,7 @@ RULES: Mapping[str, Rule] = {
     "variables": history_rules.check_variables,
     "effects": effect_rules.check_effects,
     "transactions": effect_rules.check_transactions,
+    "limits": limit_rules.check_limits,
     "messages": message_rules.check_messages,
     "family": family_rules.check_families,
     "counters": history_rules.check_counters,

@@ -11,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "DECLARED_FAILURES",
+    "LIMITS",
     "MODELS",
     "SCHEDULES",
     "TRANSACTION_STATES",
@@ -25,6 +26,8 @@ TRANSACTION_STATES = frozenset({"book"})
 """The states whose handlers write a row of their own in the transition's transaction."""
 DECLARED_FAILURES = frozenset({"LookupError: no quote came", "ValueError: the account is closed"})
 """The errors that handlers raise on purpose: a failed attempt is logged with its traceback."""
+LIMITS: Mapping[tuple[str, str], int] = {("Parcel", "deliver"): 4}
+"""How many attempts run at once in a state of a workflow, over all executors."""
 MODULUS = 1_000_003
 
 

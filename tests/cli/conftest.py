@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,9 +14,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flowlet.cli import main
+from tests.cli.command_process import CommandProcess
 
 RunCommand = Callable[..., Result]
-StartProcess = Callable[..., "subprocess.Popen[str]"]
+StartProcess = Callable[..., CommandProcess]
 
 ORDERS_MODULE = '''
     """Take an order."""
@@ -68,8 +68,6 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("FLOWLET_START_TIMEOUT", "0s")
     monkeypatch.setattr(sys, "path", list(sys.path))
-    for module in ("orders", "faulty", "prices"):  # an earlier test may have imported its own by these names
-        monkeypatch.delitem(sys.modules, module, raising=False)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "orders.py").write_text(dedent(ORDERS_MODULE))
     (tmp_path / "faulty.py").write_text(dedent(FAULTY_MODULE))
@@ -89,27 +87,17 @@ def run_flowlet(working_folder: Path) -> RunCommand:
 @pytest.fixture
 def start_process(working_folder: Path) -> Iterator[StartProcess]:
     """Start the command as a process of its own; what is left of it is killed at the end."""
-    started: list[subprocess.Popen[str]] = []
+    started: list[CommandProcess] = []
 
-    def spawn_process(
-        *arguments: str, output: IO[bytes] | int = subprocess.PIPE, **environment: str
-    ) -> subprocess.Popen[str]:
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "flowlet", *arguments],
-                cwd=working_folder,
-                env={**os.environ, "FLOWLET_PORT": "0", **environment},
-                stdout=output,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
+    def spawn_process(*arguments: str, output: IO[bytes] | None = None, **environment: str) -> CommandProcess:
+        env = {**os.environ, "FLOWLET_PORT": "0", **environment}
+        descriptor = output.fileno() if output else None
+        started.append(CommandProcess(arguments, env=env, cwd=working_folder, output=descriptor))
         return started[-1]
 
     yield spawn_process
     for one in started:
-        one.kill()
-        one.communicate()
+        one.close()
 
 
 @pytest.fixture

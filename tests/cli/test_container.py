@@ -9,18 +9,14 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import FrameType
 
 import pytest
-from click.testing import CliRunner
 
-from flowlet.cli import main
 from flowlet.cli.container import DATABASE_URL, choose_default_command
 from tests.house.source import ROOT
 
@@ -34,6 +30,15 @@ ENTRYPOINT_SCRIPT = """
 import sys
 from pathlib import Path
 from flowlet.cli.container import exec_command
+sys.exit(exec_command(sys.argv[2:], user="nobody", folder=Path(sys.argv[1])))
+"""
+NOBODYS_SCRIPT = """
+import os, pwd, sys
+from pathlib import Path
+from flowlet.cli.container import exec_command  # while this process may read the project: a home folder is private
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setuid(pwd.getpwnam("nobody").pw_uid)
 sys.exit(exec_command(sys.argv[2:], user="nobody", folder=Path(sys.argv[1])))
 """
 PRIVILEGE_SCRIPT = """
@@ -78,9 +83,16 @@ def run_entrypoint(data_folder: Path) -> RunEntrypoint:
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({}, "flowlet demo --host 0.0.0.0"),
-        ({"FLOWLET_DATABASE_URL": DATABASE_URL, "FLOWLET_HOST": "0.0.0.0"}, "flowlet demo --host 0.0.0.0"),
-        ({"FLOWLET_DATABASE_URL": "", "FLOWLET_MODULES": "", "FLOWLET_HOST": "::"}, "flowlet demo --host ::"),
+        ({}, f"flowlet demo --host 0.0.0.0 --database {DATABASE_URL} --login"),
+        ({"FLOWLET_DATABASE_URL": DATABASE_URL}, f"flowlet demo --host 0.0.0.0 --database {DATABASE_URL} --login"),
+        (
+            {"FLOWLET_DATABASE_URL": "", "FLOWLET_MODULES": "", "FLOWLET_HOST": "::"},
+            f"flowlet demo --host :: --database {DATABASE_URL} --login",
+        ),
+        (
+            {"FLOWLET_DATABASE_URL": "sqlite:////data/shop.db"},
+            "flowlet demo --host 0.0.0.0 --database sqlite:////data/shop.db",
+        ),
         ({"FLOWLET_MODULES": "orders"}, "flowlet serve"),
         ({"FLOWLET_MODULES": "orders", "FLOWLET_DATABASE_URL": DATABASE_URL}, "flowlet serve"),
         ({"FLOWLET_DATABASE_URL": "postgresql://db/shop"}, "flowlet serve"),
@@ -188,25 +200,60 @@ def test_what_cannot_be_run_is_told_with_the_codes_of_a_shell(
     assert (done.returncode, done.stderr) == (code, message)
 
 
-@pytest.fixture
-def restore_sigterm_handler() -> Iterator[None]:
-    """Put back what SIGTERM does."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    signal.signal(signal.SIGTERM, before)
-
-
-@pytest.mark.parametrize(("pid", "is_handled"), [(1, True), (2, False)])
-def test_the_first_process_of_a_container_hears_sigterm_from_the_start(
-    pid: int, is_handled: bool, restore_sigterm_handler: None, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("database", ["new.db", "there.db"])
+def test_a_folder_that_cannot_be_written_is_named_with_its_owner_and_the_cure(
+    data_folder: Path, tmp_path: Path, database: str
 ) -> None:
-    monkeypatch.setattr("os.getpid", lambda: pid)
+    (data_folder / "there.db").touch(mode=0o444)
+    data_folder.chmod(0o555)
+    command = [sys.executable, "-c", NOBODYS_SCRIPT, str(tmp_path), "flowlet", "demo"]
+    if IS_ROOT:
+        shutil.chown(data_folder, "daemon")
+    environment = {**os.environ, "FLOWLET_DATABASE_URL": f"sqlite:///{data_folder / database}"}
 
-    CliRunner().invoke(main, ["check", "no/such/module.py"])
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30)
 
-    found = signal.getsignal(signal.SIGTERM)
-    assert callable(found) is is_handled
-    if callable(found):
-        frame: FrameType | None = None
-        with pytest.raises(SystemExit, match="143"):
-            found(signal.SIGTERM, frame)
+    owner = data_folder.stat()
+    ids = f"{owner.st_uid}:{owner.st_gid}"
+    fault = (
+        f"{data_folder} is not writable by the user id {EXPECTED_USER.pw_uid}: it belongs to {ids} with the mode 555."
+    )
+    data_folder.chmod(0o755)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(fault)
+    assert f"--user {ids}" in done.stderr
+
+
+def test_what_the_container_writes_is_for_its_user_alone(run_entrypoint: RunEntrypoint, data_folder: Path) -> None:
+    data_folder.chmod(0o777)
+
+    run_entrypoint("sh", "-c", 'touch "$0/written"', str(data_folder))
+
+    assert (data_folder / "written").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("moment", ["entrypoint", "command", "import"])
+def test_the_first_process_of_a_container_ends_at_sigterm_whenever_it_comes(data_folder: Path, moment: str) -> None:
+    raised = "import os, signal; os.kill(1, signal.SIGTERM)"
+    script = {
+        "entrypoint": f"import flowlet.cli.container; {raised}; print('it went on')",
+        # The signal comes before the program that replaces the process has run a line.
+        "command": f"import flowlet.cli.first_process as first; first.hold_sigterm(); {raised};"
+        "import os, sys; os.execv(sys.executable, [sys.executable, '-m', 'flowlet', '--version'])",
+        "import": "import sys\nclass Sender:\n"
+        " def find_spec(self, name, *_):\n"
+        f"  if name == 'click': {raised.replace('; ', chr(59))}\n"
+        "sys.meta_path.insert(0, Sender())\nimport flowlet.cli; print('it went on')",
+    }[moment]
+
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", script],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.returncode, done.stdout) == (143, ""), done.stderr

@@ -106,7 +106,7 @@ def test_without_once_the_executor_goes_on_until_it_is_told_to_stop(
 
     assert any("flowlet list --database sqlite:///flowlet-demo.db" in line for line in running.stdout)
 
-    assert running.poll() is None
+    assert running.returncode is None
     running.send_signal(signal.SIGINT)
     assert running.wait(20) == 0
     assert (working_folder / "flowlet-demo.db").exists()
@@ -115,7 +115,8 @@ def test_without_once_the_executor_goes_on_until_it_is_told_to_stop(
 def test_the_demo_is_served_on_the_loopback_address_with_an_admins_key(
     start_process: StartProcess, working_folder: Path, address_url: str
 ) -> None:
-    running = start_process("demo", FLOWLET_DEMO_IP_URL=address_url, FLOWLET_HOST="0.0.0.0", PYTHONUNBUFFERED="1")
+    given = {"FLOWLET_HOST": "0.0.0.0", "FLOWLET_PROXIES": "1", "PYTHONUNBUFFERED": "1"}
+    running = start_process("demo", FLOWLET_DEMO_IP_URL=address_url, **given)
     assert running.stdout is not None
 
     url = next(line for line in running.stdout if line.startswith("Served at ")).split()[2]
@@ -124,8 +125,10 @@ def test_the_demo_is_served_on_the_loopback_address_with_an_admins_key(
     with httpx.Client(base_url=url, trust_env=False) as client:
         answer = client.get("/metrics", headers={"X-API-Key": key})
         me = client.get("/api/me", headers={"X-API-Key": key}).json()
+        rebound = client.get("/login", headers={"Host": "evil.example"})
 
     assert url.startswith("http://127.0.0.1:")
+    assert rebound.status_code == 421
     assert login == "Log in as admin with the password admin\n"
     assert answer.status_code == 200
     assert 'flowlet_instances{status="FINISHED",workflow="DemoWorkflow"} 1.0' in answer.text

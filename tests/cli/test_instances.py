@@ -218,6 +218,7 @@ def test_a_list_holds_what_has_a_variable_and_was_created_since(run_flowlet: Run
 
     assert list_ids("--variable", "amount=3") == [2, 1]
     assert list_ids("--variable", "amount=3", "--variable", "note=glass") == [2]
+    assert list_ids("--variable", "note~LAS") == [2]
     assert list_ids("--created-from", "2020-01-01", "--variable", "amount=4") == [3]
     assert list_ids("--created-from", "2999-12-31T08:30+01:00") == []
 

@@ -78,6 +78,29 @@ def test_an_export_is_imported_into_another_database(run_flowlet: RunCommand, wo
     assert listed[0] == listed[1]
 
 
+def test_programs_read_what_was_done_as_json(run_flowlet: RunCommand) -> None:
+    def run(*arguments: str) -> Any:
+        return json.loads(run_flowlet(*arguments, "--json").stdout)
+
+    upgraded = run("db", "upgrade")
+    create_cancelled(run_flowlet, "ada", "bob")
+    exported = run("export", "all.jsonl.zst")
+    imported = run("import", "all.jsonl.zst", "--database", "sqlite:///copy.db")
+    preview = run("db", "prune", "--before", "2099-01-01", "--dry-run")
+    forgotten = run("db", "forget", "--key", "ada", "--yes")
+    nothing = run("db", "forget", "--key", "ada", "--yes")
+    pruned = run("db", "prune", "--before", "2099-01-01")
+
+    assert upgraded == {"database": "sqlite:///flowlet.db", "schema": None, "isUpToDate": True}
+    assert exported == {"trees": 2, "file": "all.jsonl.zst"}
+    assert imported == {"imported": 2, "renumbered": 0, "present": 0, "conflict": 0, "conflicts": []}
+    assert [(one["type"], one["prunable"], one["keep"], one["source"]) for one in preview] == [
+        ("OrderWorkflow", 2, "always", "setting")
+    ]
+    assert forgotten == pruned == {"trees": 1, "instances": 1}
+    assert nothing == {"trees": 0, "instances": 0}
+
+
 def test_forget_asks_and_deletes_what_has_a_key(run_flowlet: RunCommand) -> None:
     create_cancelled(run_flowlet, "ada", "bob")
 

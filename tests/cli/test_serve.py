@@ -18,10 +18,12 @@ from typing import Any
 import pytest
 
 from flowlet.cli.feed import MAX_LINES_PER_SECOND, TITLE, FeedPrinter
-from flowlet.cli.options import get_username
+from flowlet.cli.loading import get_username
 from flowlet.clock import VirtualClock
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.store.history import HistoryEvent
+from tests.cli.command_process import CommandProcess
 from tests.cli.conftest import RunCommand, StartProcess
 
 ENDLESS_MODULE = """
@@ -46,9 +48,8 @@ OWN_LOGGING_MODULE = """
 """
 
 
-def read_until_line(process: subprocess.Popen[str], text: str) -> None:
+def read_until_line(process: CommandProcess, text: str) -> None:
     """Read the log until a line holds the text."""
-    assert process.stderr is not None
     lines = []
     for line in process.stderr:
         lines.append(line)
@@ -129,7 +130,7 @@ def test_a_second_signal_stops_at_once(
     read_until_line(serving, "EndlessWorkflow")
     run_flowlet("start", "EndlessWorkflow", "-m", "endless.py")
     while not json.loads(run_flowlet("list", "--status", "EXECUTING", "--json").stdout):
-        assert serving.poll() is None
+        assert serving.returncode is None
 
     serving.send_signal(signal.SIGTERM)
     read_until_line(serving, "stop signal received")
@@ -167,7 +168,6 @@ def test_the_log_of_an_executor_can_be_json_and_hides_the_password(
 ) -> None:
     url = postgres_url.replace("@", ":secret@")
     serving = start_process("serve", "orders.py", FLOWLET_LOG_FORMAT="json", FLOWLET_DATABASE_URL=url)
-    assert serving.stderr is not None
 
     first = json.loads(serving.stderr.readline())
 
@@ -218,6 +218,7 @@ def test_the_feed_prints_no_more_lines_than_can_be_read() -> None:
         duration_ms=None,
         executor_id=None,
         username=None,
+        on_behalf_of=None,
         type="Orders",
         external_id="order-7",
         business_key="order-7",
@@ -293,8 +294,11 @@ def test_help_names_every_command(run_flowlet: RunCommand) -> None:
     listed = result.stdout.partition("Commands:")[2].split("\n")
     names = {line.split()[0] for line in listed if line.startswith("  ") and line[2] != " "}
     assert names == {
-        *("cancel", "check", "db", "demo", "diagram", "diff", "doctor", "key", "list", "retry", "schedule", "serve"),
-        *("export", "import", "send", "show", "start", "user"),
+        *("abort", "cancel", "check", "db", "demo", "diagram", "diff", "doctor"),
+        *("key", "list", "retry", "schedule", "serve"),
+        *("export", "import", "lane", "limit", "send", "show", "start", "team", "user"),
+        *("acknowledge", "assign", "audit", "inbox", "unassign"),
+        *("answer", "definitions", "dev", "events", "executors", "move", "new", "pause", "resume", "set", "wake"),
     }
 
 

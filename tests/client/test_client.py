@@ -9,7 +9,9 @@ import pytest
 
 from flowlet.accounts.roles import Role
 from flowlet.client import AsyncClient, Instance, NotFoundError, RefusedError, UnauthenticatedError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
+from tests.client.limit_calls import hold_limits, pause_lanes
 from tests.client.served_api import WAIT_TIMEOUT, ServedApi
 from tests.docs.pages import read_table_rows
 from tests.engine.executor_harness import wait_for
@@ -17,7 +19,10 @@ from tests.engine.messages import payments
 from tests.web.api.test_permissions import list_endpoints
 
 CLIENT_PAGE = "docs/reference/client.md"
-METHOD_TABLES = ("Methods", "`client.users`", "`client.keys`", "`client.schedules`", "`client.retention`")
+METHOD_TABLES = (
+    *("Methods", "`client.users`", "`client.keys`", "`client.schedules`", "`client.teams`"),
+    *("`client.retention`", "`client.audit`", "`client.inbox`", "`client.limits`", "`client.lanes`"),
+)
 UNSUPPORTED_ENDPOINTS = {names[0] for names, _ in read_table_rows(CLIENT_PAGE, "Left out")}
 DOCUMENTED_ENDPOINTS = {
     cells[1].strip("`") for table in METHOD_TABLES for _, cells in read_table_rows(CLIENT_PAGE, table)
@@ -36,6 +41,9 @@ async def test_everything_that_the_api_can_do(any_served_api: ServedApi, client_
         await hold_and_resume(client)
         await operate_on_many(client)
         await schedule_instances(client)
+        await manage_teams(client)
+        await hold_limits(client, any_served_api)
+        await pause_lanes(client, any_served_api)
         await follow_events(client)
         await administer_users_and_keys(client, any_served_api, client_kind)
         await delete_what_has_ended(client)
@@ -45,6 +53,19 @@ async def test_everything_that_the_api_can_do(any_served_api: ServedApi, client_
         == DOCUMENTED_ENDPOINTS
         == set(list_endpoints(any_served_api.api.app_harness)) - UNSUPPORTED_ENDPOINTS
     )
+
+
+async def test_a_client_acts_on_behalf_of_a_person_of_any_name(served_api: ServedApi, client_kind: str) -> None:
+    keys = served_api.api.app_harness.services.users.keys
+    made = await keys.create("portal", username="ada", role=Role.OPERATOR, actor="ada", may_act_on_behalf=True)
+    name = "Zoë O'Neill, 100 % <staff>"
+
+    async with served_api.build_client(client_kind, key=made.text, on_behalf_of=name) as client:
+        created = await client.create("Orders")
+        lines = await client.get_history(created.id)
+
+    (line,) = [one for one in lines if one.kind == ActionKind.CREATED]
+    assert (line.username, line.on_behalf_of) == ("ada", name)
 
 
 async def read_definitions_and_instances(client: AsyncClient) -> None:
@@ -70,12 +91,9 @@ async def create_and_find(client: AsyncClient) -> None:
     ended = await client.create_and_wait("Orders", external_id="order-1", timeout=WAIT_TIMEOUT)
     assert (ended.id, ended.status, ended.has_ended, ended.succeeded) == (created.id, Status.FINISHED, True, True)
     assert (ended.vars, ended.priority, ended.created.tzinfo) == ({"way": "charge", "amount": 7}, 9, UTC)
-    assert [ended] * 3 == [
-        await client.get(created.id),
-        await client.get("order-1"),
-        await search_by_many_filters(client),
-    ]
-    assert await client.get_by_external_id("order-1") == ended
+    found = [await client.get(created.id), await client.get("order-1"), await search_by_many_filters(client)]
+    assert [{**dict(one), "reached": True} for one in found] == [dict(ended)] * 3
+    assert await client.get_by_external_id("order-1") == found[0]
     history = await client.get_history("order-1")
     assert [action.kind for action in history] == [ActionKind.CREATED, *[ActionKind.TRANSITION] * 2]
     assert (history[0].changes or [])[1:] == [{"op": "set", "path": "/amount", "value": 7}]
@@ -151,7 +169,9 @@ async def answer_and_move(client: AsyncClient) -> None:
         vars={"amount": 3},
         form={"score": 5},
     )
-    assert (moved.external_id, moved.state, moved.vars["amount"]) == ("order-2", "delivered", 3)
+    assert (moved.external_id, moved.state, moved.vars["amount"], moved.reached) == ("order-2", "delivered", 3, True)
+    elsewhere = await client.create_and_wait("Orders", states=["unpaid"], timeout=WAIT_TIMEOUT)
+    assert (elsewhere.state, elsewhere.reached) == ("delivered", False)
 
 
 async def hold_and_resume(client: AsyncClient) -> None:
@@ -163,8 +183,11 @@ async def hold_and_resume(client: AsyncClient) -> None:
     assert (await client.resume(id)).next_activation is not None
     assert (await client.move(id, "charge", when=FAR_FUTURE)).next_activation == FAR_FUTURE
     assert (await client.wake(id)).status in (Status.IN_PROGRESS, Status.EXECUTING, Status.FAILED)
+    with pytest.raises(RefusedError, match="none of its attempts is running"):
+        await client.abort((await client.create("Orders", when=timedelta(hours=1))).id, reason="it hangs")
     failed = await client.create_and_wait("Orders", vars={"way": "fail"}, timeout=WAIT_TIMEOUT)
     assert failed.status == Status.FAILED
+    assert (await client.acknowledge(failed.id, reason="paid in cash")).status == Status.FAILED
     assert (await client.retry(failed.id)).status in (Status.IN_PROGRESS, Status.EXECUTING, Status.FAILED)
     forced = await client.move(failed.id, "sign", force=True, reason="paid in cash")
     assert (forced.state, forced.status) == ("sign", Status.WAITING)
@@ -209,6 +232,25 @@ async def schedule_instances(client: AsyncClient) -> None:
         await schedules.get("hourly")
 
 
+async def manage_teams(client: AsyncClient) -> None:
+    """Create a team, assign a question, and delete the team."""
+    made = await client.teams.set_members("finance", ["ADA"], expected_version=0)
+    assert (made.members, await client.teams.list_all()) == (("ada",), [made])
+    question = await client.create_and_wait("Orders", {"way": "review"}, states="review")
+    assigned = await client.assign(question.id, "ada", expected_version=question.version)
+    assert (assigned.version, assigned.status) == (question.version + 1, Status.WAITING)
+    mine = await client.inbox.list_page(whose="mine", type="Orders", limit=1)
+    assert (mine.total, mine.next_cursor, mine.entries[0].assignee) == (1, None, "ada")
+    assert (mine.entries[0].id, mine.entries[0].choices) == (question.id, ("charge", "rejected"))
+    assert (await client.inbox.list_page(whose="teams")).entries == ()
+    await client.assign(question.id, None)
+    kinds = [line.kind for line in await client.get_history(question.id)]
+    assert kinds.count(ActionKind.ASSIGNED) == 2
+    with pytest.raises(NotFoundError):
+        await client.teams.set_members("finance", ["nobody"])
+    await client.teams.delete("finance", expected_version=1)
+
+
 async def follow_events(client: AsyncClient) -> None:
     """Follow events from the beginning, from a position, and from now on."""
     async with client.follow_events(type="Orders", kind=[ActionKind.CREATED, "CANCELLED"], after=0) as events:
@@ -237,6 +279,9 @@ async def administer_users_and_keys(client: AsyncClient, served_api: ServedApi, 
         False,
     ]
     assert [user.username for user in await client.users.list_all()] == ["ada", "grace"]
+    newest, *_ = await client.audit.list_page(person="ada", action="user.changed", limit=1)
+    assert (newest.actor, newest.subject, newest.detail) == ("ada", "grace", "enabled")
+    assert (await client.audit.list_page(before=newest.id, limit=1))[0].id < newest.id
 
     key = await client.keys.create("till", role="operator", username="grace", expires_in="90 days")
     assert key.key not in repr(key)
@@ -267,4 +312,4 @@ async def delete_what_has_ended(client: AsyncClient) -> None:
         await retention.forget("customer-9")
     pruned = await retention.prune(type="Orders", ended_before=FAR_FUTURE)
     assert (pruned.trees, pruned.is_complete) == (0, True)
-    assert await client.get(ended.id) == ended
+    assert (await client.get(ended.id)).version == ended.version

@@ -11,7 +11,8 @@ import uvloop
 
 from flowlet.client import BadRequestError, Event, ForbiddenError, UnauthenticatedError, UnexpectedResponseError
 from flowlet.clock import VirtualClock
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from tests.client.scripted_server import (
     build_problem_reply,
     build_reply,

@@ -14,6 +14,7 @@ __all__ = [
     "FAMILY_DEFINITION",
     "LOOP_DEFINITION",
     "ORDER_DEFINITION",
+    "EdgeSpec",
     "build_definition",
     "build_random_definition",
 ]

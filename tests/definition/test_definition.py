@@ -194,6 +194,8 @@ def test_a_definition_describes_itself_as_json() -> None:
         "messages": [],
         "deadlineSeconds": 3600.0,
         "onDeadline": "done",
+        "question": None,
+        "limits": None,
     }
     assert described["states"][1]["kind"] == "end"
     assert described["variables"] == Order.model_json_schema()

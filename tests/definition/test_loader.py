@@ -59,6 +59,19 @@ def test_a_name_that_cannot_be_found_is_told_with_the_working_directory(
     )
 
 
+def test_a_missing_module_is_told_what_the_import_path_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flows = tmp_path / "flows"
+    (flows / "shop").mkdir(parents=True)
+    for name in ("orders.py", "shop/__init__.py", "notes.txt"):
+        (flows / name).touch()
+    monkeypatch.setenv("PYTHONPATH", str(flows))
+
+    with pytest.raises(DefinitionError) as caught:
+        import_workflow("ordres")
+
+    assert f"{flows}, on PYTHONPATH, holds orders, shop. Did you mean 'orders'?" in str(caught.value)
+
+
 def test_a_path_that_does_not_exist_is_told_with_the_nearest_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

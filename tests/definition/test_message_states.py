@@ -12,7 +12,8 @@ from flowlet.definition.snapshot import restore_definition
 from flowlet.diagram.mermaid import render_mermaid
 from flowlet.errors import DefinitionError
 from flowlet.workflow.receive import receive
-from flowlet.workflow.states import Workflow, end
+from flowlet.workflow.states import end
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.messages import payments
 

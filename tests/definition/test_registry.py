@@ -16,7 +16,8 @@ from flowlet.definition.registry import Registry
 from flowlet.errors import DefinitionError, UnknownWorkflowError
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import State, StateKind, Workflow, end, state
+from flowlet.workflow.states import State, StateKind, end, state
+from flowlet.workflow.workflow import Workflow
 
 ORDERS_MODULE = '''
 """Take an order from stock check to delivery.

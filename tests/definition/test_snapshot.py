@@ -14,7 +14,8 @@ from flowlet.definition.snapshot import restore_definition
 from flowlet.diagram.mermaid import render_mermaid
 from flowlet.diagram.svg import render_svg
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.states import end, state
+from flowlet.workflow.workflow import Workflow
 from tests.definition.definitions import DEMO_DEFINITION, FAMILY_DEFINITION, ORDER_DEFINITION
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.web.api.api_users import build_shop_module

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
-from flowlet.instance.instance import ActionKind
+from flowlet.instance.action import ActionKind
 from flowlet.instance.transition import Transition
 from flowlet.workflow.context import Context
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.states import end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import ActivationHarness, get_only_action
 
 
@@ -110,7 +111,7 @@ async def test_variables_that_do_not_fit_the_model_wait_for_another_version_and_
     reads = "waits for another version: Orders version 1 cannot read the variables of Orders: amount: Input should be a"
     assert action.text is not None
     assert action.text.startswith(reads)
-    assert (transition.attempt, transition.gated_state) == (0, "check")
+    assert (transition.attempt, transition.state) == (0, "check")
     assert "secret" not in str(transition.actions) + str(transition.reason)
 
 

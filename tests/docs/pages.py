@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ROOT", "CodeBlock", "list_pages", "read_block_text", "read_blocks", "read_table_rows"]
+__all__ = ["ROOT", "CodeBlock", "list_pages", "read_block_text", "read_blocks", "read_parts", "read_table_rows"]
 
 ROOT = Path(__file__).parents[2]
 _BLOCK = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -32,6 +32,17 @@ def read_blocks(page: Path | str) -> list[CodeBlock]:
     """Return the blocks of a page, in their order."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return [CodeBlock(language, title, body) for language, title, body in _BLOCK.findall(text)]
+
+
+def read_parts(page: Path | str) -> list[CodeBlock | str]:
+    """Return a page in its order: each block, and the text before, between and after them on one line."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    parts: list[CodeBlock | str] = []
+    end = 0
+    for match in _BLOCK.finditer(text):
+        parts += [" ".join(text[end : match.start()].split()), CodeBlock(*match.groups(default=""))]
+        end = match.end()
+    return [*parts, " ".join(text[end:].split())]
 
 
 def read_block_text(page: Path | str, title: str) -> str:

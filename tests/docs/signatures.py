@@ -11,7 +11,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import click
 
-from flowlet.cli.instances import start
+from flowlet.cli.instances.starting import start
 
 __all__ = [
     "format_type",

@@ -20,11 +20,21 @@ from flowlet.accounts.roles import Role
 from flowlet.app import Flowlet
 from flowlet.auth.users import Users as UsersOfStore
 from flowlet.client import AsyncClient, Client, EventFilter, Filter, errors
+from flowlet.client.asynchronous.audit import AsyncAudit
+from flowlet.client.asynchronous.inbox import AsyncInbox
+from flowlet.client.asynchronous.lanes import AsyncLanes
+from flowlet.client.asynchronous.limits import AsyncLimits
 from flowlet.client.asynchronous.retention import AsyncRetention
 from flowlet.client.asynchronous.schedules import AsyncSchedules
+from flowlet.client.asynchronous.teams import AsyncTeams
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
+from flowlet.client.synchronous.audit import Audit
+from flowlet.client.synchronous.inbox import Inbox
+from flowlet.client.synchronous.lanes import Lanes
+from flowlet.client.synchronous.limits import Limits
 from flowlet.client.synchronous.retention import Retention
 from flowlet.client.synchronous.schedules import Schedules
+from flowlet.client.synchronous.teams import Teams
 from flowlet.client.synchronous.users import Keys, Users
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
@@ -38,7 +48,12 @@ DOCUMENTED_TYPES: dict[str, tuple[type, type]] = {
     "`client.users`": (Users, AsyncUsers),
     "`client.keys`": (Keys, AsyncKeys),
     "`client.schedules`": (Schedules, AsyncSchedules),
+    "`client.teams`": (Teams, AsyncTeams),
+    "`client.limits`": (Limits, AsyncLimits),
+    "`client.lanes`": (Lanes, AsyncLanes),
     "`client.retention`": (Retention, AsyncRetention),
+    "`client.audit`": (Audit, AsyncAudit),
+    "`client.inbox`": (Inbox, AsyncInbox),
 }
 RESULT_TYPES = {
     name: kind for name, kind in vars(client).items() if inspect.isclass(kind) and issubclass(kind, BaseModel)

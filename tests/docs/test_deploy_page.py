@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flowlet.instance.instance import ActionKind
+from flowlet.instance.action import ActionKind
 from flowlet.instance.json_text import parse_json
 from tests.docs.pages import read_block_text, read_blocks
 from tests.engine.versions.versions_harness import VersionsHarness, build_registry, open_versions, run_version

@@ -18,7 +18,8 @@ from flowlet.app import Flowlet
 from flowlet.cli.root import main
 from flowlet.clock import format_duration, parse_duration
 from flowlet.errors import SettingsError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.tables import SCHEMA_VERSION, TABLES
@@ -26,7 +27,8 @@ from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import Destination
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.schedule import Schedule
-from flowlet.workflow.states import Workflow, manual, state
+from flowlet.workflow.states import manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.docs.pages import ROOT, read_table_rows
 
 STATES_PAGE = "docs/reference/states.md"
@@ -37,7 +39,7 @@ SETTING_BOUNDS = {
     for name, cells in SETTING_ROWS.items()
     if " to " in cells[2]
 }
-SETTINGS_DEFAULTING_IN_WORDS = {"admin_password", "modules", "executor_name", "schema"}
+SETTINGS_DEFAULTING_IN_WORDS = {"admin_password", "executor_name", "hosts", "key", "modules", "schema", "url"}
 """Settings whose default is described in words: a random one, none, and one that differs by process."""
 
 SETTINGS_BOUNDED_BY_COUNT = {"admin_password", "groups", "executor_name", "schema"}

@@ -16,7 +16,9 @@ from pydantic import BaseModel
 
 import flowlet
 from flowlet import Action, ActionKind, Flowlet, Instance, Operations, Settings, client
-from flowlet.cli.instances import cancel, list_, retry, start
+from flowlet.cli.instances.operations import abort, acknowledge, answer, cancel, move, pause, resume, retry, set_, wake
+from flowlet.cli.instances.reading import list_
+from flowlet.cli.instances.starting import start
 from flowlet.cli.output import serialize_action, serialize_instance
 from flowlet.cli.serve import serve
 from flowlet.client.filters import Filter
@@ -28,7 +30,7 @@ from flowlet.web.api import workflows
 from flowlet.web.api.requests import CreateWorkflowRequest, WorkflowFilter
 from flowlet.web.api.responses import ActionResponse, WorkflowResponse
 from flowlet.web.api.waiting import WaitRequest
-from flowlet.web.console.filters import LABELS
+from flowlet.web.console.lists.filters import LABELS
 from flowlet.workflow.outcome import ChildRequest
 from tests.docs.pages import ROOT
 from tests.docs.signatures import format_type, list_methods, list_options, list_parameters, list_properties
@@ -39,6 +41,9 @@ RAW_SUFFIXES = ("_us", "_json")
 
 PAGING_FIELDS = {"order_by", "descending", "limit", "offset", "cursor", "scan_limit"}
 """The fields of a SearchQuery that choose a page and not instances."""
+
+TARGET_OPTIONS = {"--database", "--url", "--api-key"}
+"""The options that say what a command operates on."""
 
 RECORDS: dict[str, type] = {"Instance": Instance, "Line of history": Action}
 CLIENT_RECORDS: dict[str, type[BaseModel]] = {"Instance": client.Instance, "Line of history": client.Action}
@@ -112,7 +117,8 @@ def test_the_clients_types_are_pythons() -> None:
     shared = set(client.Instance.model_fields) & set(read_column("Instance", "flowlet.Instance"))
     hints = get_type_hints(client.Instance)
 
-    types = {row["flowlet.client"][0]: row["Type"][0] for row in read_rows("Instance") if row["flowlet.client"]}
+    rows = [row for row in read_rows("Instance") if row["flowlet.client"] and row["Type"]]
+    types = {row["flowlet.client"][0]: row["Type"][0] for row in rows}
 
     assert {name: format_type(hints[name]) for name in shared - {"answer"}} == {
         name: types[name] for name in shared - {"answer"}
@@ -142,7 +148,7 @@ def test_the_arguments_of_a_create_are_those_of_the_page() -> None:
         "ChildRequest": {field.name for field in dataclasses.fields(ChildRequest)},
         "Client.create": list_parameters(client.Client.create),
         "REST": set(CreateWorkflowRequest.model_json_schema()["properties"]),
-        "flowlet start": list_options(start) - {"--wait", "--timeout", "--module", "-m", "--database"},
+        "flowlet start": list_options(start) - {"--wait", "--timeout", "--module", "-m", "--json", *TARGET_OPTIONS},
     }
 
     assert {door: set(read_column("Creating an instance", door)) for door in doors} == doors
@@ -176,18 +182,20 @@ def test_the_same_argument_of_a_create_has_the_same_type_everywhere() -> None:
 
 def test_the_operations_are_those_of_the_page() -> None:
     rows = {row["Operations"][0]: row for row in read_rows("Operations on an instance")}
-    others = {"__init__", "close", "create", "get_permitted_operations", "with_expected_version"}
+    others = {"__init__", "close", "create", "explain_refusal", "get_permitted_operations", "with_expected_version"}
 
     assert set(rows) == set(list_methods(Operations)) - others
     for name, row in rows.items():
         assert set(row["Arguments"]) == list_parameters(getattr(Operations, name)) - {
-            *("id", "username", "expected_version")
+            *("id", "username", "is_admin", "expected_version")
         }
         method = getattr(client.Client, row["Client"][0])
         assert list_parameters(method) - {"id", "expected_version"} == set(row["Arguments"])
         assert ActionKind[row["Kind of line"][0]]
         assert f'.post("{row["REST"][0]}")' in inspect.getsource(workflows)
-    assert set(read_column("Operations on an instance", "CLI")) == {cancel.name, retry.name}
+    assert set(read_column("Operations on an instance", "CLI")) == {
+        *(command.name for command in (abort, acknowledge, answer, cancel, move, pause, resume, retry, set_, wake))
+    }
 
 
 def test_the_filters_of_a_search_are_those_of_the_page() -> None:
@@ -195,7 +203,7 @@ def test_the_filters_of_a_search_are_those_of_the_page() -> None:
         "flowlet.client.Filter": set(get_type_hints(Filter)),
         "REST": set(WorkflowFilter.model_json_schema()["properties"]),
         "Store": {field.name for field in dataclasses.fields(SearchQuery)} - PAGING_FIELDS,
-        "flowlet list": list_options(list_) - {"--limit", "--cursor", "--json", "--database"},
+        "flowlet list": list_options(list_) - {"--limit", "--cursor", "--json", *TARGET_OPTIONS},
         "Console": LABELS.keys() - {"q"},
     }
 

@@ -15,7 +15,8 @@ from flowlet.engine.committer import Committer
 from flowlet.engine.handler_transaction import HandlerTransaction
 from flowlet.engine.messages.reader import MessageReader
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
-from flowlet.instance.instance import Action, ActionKind, Instance
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Instance
 from flowlet.instance.transition import Transition
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
@@ -105,7 +106,7 @@ class ManualExecutor:
         children = tuple(await reads.list_children(instance.id)) if instance.children else ()
         parent = await reads.get(instance.parent_id) if instance.parent_id else None
         message = None
-        if instance.unread and (names := self.activations.get_message_names(instance)):
+        if instance.unread and (names := self.activations.get_received_names(instance)):
             instance, message = await MessageReader(self._engine.store).read_next(instance, names)
         own = HandlerTransaction(self._engine.store, self.id)
         try:

@@ -10,7 +10,8 @@ from typing import cast
 
 import pytest
 
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.shutdown import watch_stop_signals
 from flowlet.workflow.retry import Retry
 from tests.engine.activation.activation_harness import (

@@ -23,7 +23,8 @@ from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, state
+from flowlet.workflow.states import Next, end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import SECOND_MICROSECONDS, build_single_state, build_workflow_module
 from tests.engine.executor_harness import NEVER, ExecutorHarness, GatedHandler, run_executor, wait_for
 

@@ -13,7 +13,8 @@ from flowlet.clock import VirtualClock
 from flowlet.engine.committer import Committer, RejectedError
 from flowlet.engine.outage import DELAYS_SECONDS
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module

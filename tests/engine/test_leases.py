@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import pytest
 
+from flowlet.instance.action import ActionKind
 from flowlet.instance.change import Change
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.instance import Status
 from flowlet.store import changes
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.executors import MAX_FREED_INSTANCES, SUSPECT_CRASHES
@@ -261,8 +262,8 @@ async def test_what_is_held_is_freed_in_short_transactions(
 def record_sizes(sizes: list[int], add_counts: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
     """Return a function that also records how many instances each transaction changes."""
 
-    async def record_and_add(session: DatabaseSession, made: Sequence[Change]) -> None:
+    async def record_and_add(session: DatabaseSession, made: Sequence[Change], now: int) -> None:
         sizes.append(len(made))
-        await add_counts(session, made)
+        await add_counts(session, made, now)
 
     return record_and_add

@@ -18,12 +18,15 @@ from flowlet.shutdown import Shutdown
 from flowlet.store.opening import Store, open_store
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, state
+from flowlet.workflow.states import Next, end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.executor_harness import NEVER
 from tests.engine.lifetime_harness import CLOCK, LifetimeHarness
 
 MOMENTS = 50
+DOOR_MOMENTS = 25
+"""For the doors around an application, whose own life is cancelled at twice as many."""
 LIFE_SIZE = 2
 """How many instances a life creates; each makes three transitions, and spawns a child."""
 pytestmark = pytest.mark.timeout(240)
@@ -76,22 +79,22 @@ async def store(database_url: str) -> AsyncIterator[Store]:
 
 
 async def cancel_at_moments(
-    lifetimes: LifetimeHarness, store: Store, seed: int, run: Callable[[], Awaitable[None]]
+    lifetimes: LifetimeHarness, store: Store, seed: int, run: Callable[[], Awaitable[None]], *, moments: int = MOMENTS
 ) -> None:
     """Cancel a life at moments spread over it, one at random in each part, and check that nothing of it is left."""
     await run()  # the first life is longer: it creates tables and saves definitions
     length = await lifetimes.count_steps(run)
     random = Random(seed)
     cancelled = 0
-    for part in range(MOMENTS):
-        steps = await lifetimes.cancel_at(int(length * (part + random.random()) / MOMENTS), run)
+    for part in range(moments):
+        steps = await lifetimes.cancel_at(int(length * (part + random.random()) / moments), run)
         await lifetimes.check_store(store)
         if steps is None:
             cancelled += 1
         else:
             length = steps  # lives differ: the longer a database takes, the more often they look
 
-    assert cancelled > MOMENTS / 2
+    assert cancelled > moments / 2
     assert lifetimes.late_calls == []
 
 
@@ -177,7 +180,7 @@ async def test_a_served_application_that_is_cancelled_at_any_moment_leaves_nothi
         await app.serve(background_services=[use_application])
 
     async with open_store(sqlite_url) as store:
-        await cancel_at_moments(LifetimeHarness(monkeypatch), store, seed, run)
+        await cancel_at_moments(LifetimeHarness(monkeypatch), store, seed, run, moments=DOOR_MOMENTS)
 
 
 async def test_a_lifespan_that_is_cancelled_at_any_moment_leaves_nothing_behind(
@@ -198,4 +201,4 @@ async def test_a_lifespan_that_is_cancelled_at_any_moment_leaves_nothing_behind(
         await app({"type": "lifespan"}, messages.get, send)
 
     async with open_store(sqlite_url) as store:
-        await cancel_at_moments(LifetimeHarness(monkeypatch), store, seed, run)
+        await cancel_at_moments(LifetimeHarness(monkeypatch), store, seed, run, moments=DOOR_MOMENTS)

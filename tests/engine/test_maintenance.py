@@ -19,8 +19,11 @@ from flowlet.engine.maintenance import Maintenance
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import build_executor_record
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.store.counters import MAX_ROLLUP_ROWS
+from flowlet.workflow.states import end, manual
+from flowlet.workflow.workflow import Workflow
 from tests.accounts.password_hashes import CheapHashes
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.lease_settings import EXECUTOR_SETTINGS, ORDERS_MODULE, PAST_LEASE_MICROSECONDS
@@ -92,6 +95,27 @@ async def test_an_activation_whose_instance_is_held_goes_on(database_url: str) -
 
         assert not at.was_cancelled.is_set()
         assert list(at.runner.running) == [id]
+
+
+async def test_many_due_reminders_leave_room_for_the_other_checks(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowlet.engine.people.due_questions.MAX_DUE_QUESTIONS", 1)
+    monkeypatch.setattr("flowlet.engine.maintenance.MAX_REMINDER_ROUNDS", 2)
+    module = ModuleType("claims", "Pay claims.")
+    decide = manual(start=True, next=["paid"], remind="1 hour")(lambda: None)
+    vars(module).update(decide=decide, paid=end(), workflow=Workflow("Claims"))
+    async with open_worker(sqlite_url, module) as at:
+        for _ in range(3):
+            await at.engine.create_instance("Claims")
+        at.engine.clock.advance(to_microseconds(timedelta(hours=1)))
+
+        counts = []
+        for _ in range(3):
+            await at.upkeep.run_checks()
+            counts += await at.engine.fetch_rows("SELECT SUM(reminders) FROM flowlet_inbox")
+
+        assert counts == [(2,), (3,), (3,)]
 
 
 async def test_what_is_leased_and_not_run_is_handed_back_when_it_was_seen_twice(database_url: str) -> None:
@@ -183,7 +207,7 @@ async def test_counts_that_are_old_are_folded_also_those_of_writers_that_are_gon
         for writer in range(1, writers + 1):
             values = {"start": at.engine.clock.now(), "writer": writer}
             await at.engine.execute_sql(
-                "INSERT INTO flowlet_counter VALUES (1, :start, :writer, 'A', 2, 0, 1, 0, 0)", values
+                "INSERT INTO flowlet_counter VALUES (1, :start, :writer, 'A', 2, 0, 1, 0, 0, 0)", values
             )
         at.engine.clock.advance(to_microseconds(timedelta(hours=3)))
 
@@ -219,3 +243,19 @@ async def test_sessions_that_have_ended_are_deleted_and_others_stay(database_url
 
         left = await at.engine.store.sessions.list_for_user((await users.get("ada")).id)
         assert [session.user_agent for session in left] == ["in use"]
+
+
+async def test_a_round_reminds_of_questions(sqlite_url: str) -> None:
+    @manual(start=True, next=["over"], remind="1 hour")
+    async def ask() -> None: ...
+
+    module = ModuleType("questions", "Ask.")
+    vars(module).update(ask=ask, over=end(), workflow=Workflow("Questions"))
+    async with open_worker(sqlite_url, module) as at:
+        id = await at.engine.create_instance("Questions")
+        at.engine.clock.advance(to_microseconds(timedelta(hours=1)))
+
+        await at.upkeep.run_checks()
+
+        (line,) = await at.engine.read_history(id, ActionKind.REMINDED)
+        assert (line.text, line.executor_id) == ("reminder 1", "executor-a")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 import pytest
 
-from flowlet.engine.outage import DELAYS_SECONDS, Backoff, retry_while_away
+from flowlet.engine.outage import DELAYS_SECONDS, Backoff, Contact, retry_while_away
 from flowlet.errors import StoreUnavailableError
 from flowlet.log_setup import OutageLog
 from tests.engine.clocks import RecordingClock
@@ -88,3 +89,22 @@ def test_a_success_begins_the_delays_anew() -> None:
     backoff.reset()
 
     assert backoff.next_delay(AWAY) == DELAYS_SECONDS[0]
+
+
+async def test_a_heartbeat_ends_an_outage_whose_last_interrupted_activity_was_cancelled(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    clock, outage = RecordingClock(), OutageLog()
+    contact = Contact(clock, timedelta(seconds=3), outage_log=outage)
+
+    with Backoff("committing", outage_log=outage) as commit:
+        commit.next_delay(AWAY)
+        contact.record_success()
+        assert len(caplog.records) == 1
+    contact.record_success()
+
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "the store is away",
+        "the store is back",
+    ]

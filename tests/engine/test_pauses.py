@@ -10,12 +10,14 @@ import pytest
 from pydantic import BaseModel
 
 from flowlet.errors import Fail, RefusedError, VariablesError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 
 

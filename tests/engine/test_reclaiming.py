@@ -12,10 +12,12 @@ from random import Random
 import pytest
 
 from flowlet.clock import VirtualClock, to_microseconds
+from flowlet.engine.handlers.lease import Lease
 from flowlet.engine.maintenance import REST_FACTOR, Maintenance
 from flowlet.engine.wakeup import Wakeup
-from flowlet.engine.worker import Lease, Worker
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.engine.worker import Worker
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module

@@ -13,7 +13,8 @@ from flowlet.testing import Harness
 from flowlet.workflow.context import Context, Failure
 from flowlet.workflow.outcome import child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, manual, state
+from flowlet.workflow.states import Next, end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 
 

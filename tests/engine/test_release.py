@@ -8,7 +8,8 @@ import pytest
 
 from flowlet.definition.definition import Definition
 from flowlet.engine.release import apply_transition, build_release
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.workflow.outcome import child
 from flowlet.workflow.states import Next, State, end, state
 from tests.engine.activation.activation_harness import (

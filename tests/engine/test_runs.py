@@ -9,11 +9,13 @@ import pytest
 
 from flowlet.definition.definition import Definition
 from flowlet.errors import NotEndedError
-from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Status
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.executor_harness import run_executor, wait_for
 
@@ -129,7 +131,7 @@ async def test_a_state_that_the_definition_no_longer_has_waits_for_another_versi
             await flow.run_to_end(id)
 
         waiting = await flow.get(id)
-        assert (waiting.status, waiting.attempt, waiting.gated_state) == (Status.IN_PROGRESS, 0, "gone")
+        assert (waiting.status, waiting.attempt, waiting.state) == (Status.IN_PROGRESS, 0, "gone")
         assert [action.kind for action in await flow.history(id)] == [ActionKind.CREATED, ActionKind.GATED]
 
 

@@ -15,7 +15,8 @@ from flowlet.engine.committer import RejectedError
 from flowlet.engine.create_batcher import CreateBatcher
 from flowlet.engine.outage import ConnectionLossError
 from flowlet.errors import TooLargeError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.operations.service import Operations
 from flowlet.store.dialects.postgres import connection as postgres_connection
 from flowlet.store.dialects.sizes import SizeLimit

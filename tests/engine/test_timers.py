@@ -11,11 +11,13 @@ import pytest
 
 from flowlet.clock import to_datetime
 from flowlet.errors import Fail, RefusedError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, error, state
+from flowlet.workflow.states import Next, end, error, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 
 LINEAR_RETRY = Retry(limit=3, min="10s", max="30s", backoff="linear")

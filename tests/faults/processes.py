@@ -83,7 +83,7 @@ class ManagedProcess:
     async def wait_for_exit(self, *, timeout_seconds: float = 30) -> int:
         """Wait for its end and return its exit code, which is minus the signal that killed it."""
         async with asyncio.timeout(timeout_seconds):
-            await self._reading
+            await asyncio.shield(self._reading)  # it goes on where the time is over, until the process is killed
             code = await asyncio.to_thread(self._process.wait)
             assert code is not None
             return code

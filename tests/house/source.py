@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 __all__ = ["PACKAGE", "ROOT", "is_type_checking_block", "list_imports", "list_strings", "parse_modules"]
@@ -12,8 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "flowlet"
 
 
+@cache
 def parse_modules() -> dict[str, ast.Module]:
-    """Return every module of the package: its name without ``flowlet.`` ("" for the package itself), and its tree."""
+    """Return every module of the package: its name without ``flowlet.`` ("" for the package itself), and its tree.
+
+    They are parsed once: clear the cache when a module's tests are over, the trees are large.
+    """
     return {_module_name(path): ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))}
 
 

@@ -6,10 +6,17 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
+
+import pytest
 
 from flowlet.store.tables import SCHEMA_VERSION, TABLES
 from tests.house.source import PACKAGE, ROOT, list_imports, list_strings, parse_modules
+
+# The modules are parsed once for all of these tests.
+pytestmark = pytest.mark.xdist_group("packages")
 
 # From the bottom up. A package may import from those of its own row only where the row is of modules, not of packages.
 ROWS: tuple[str, ...] = (
@@ -34,7 +41,10 @@ MODULES_IN_ROW = {name for name in ROW_OF if (PACKAGE / f"{name}.py").is_file()}
 
 MOST_FILES_AT_ROOT, MOST_FOLDERS_AT_ROOT, MOST_FILES_IN_FOLDER = 14, 13, 25
 
-TABLE_MODULES = ("store.tables", "store.schedules.table")
+TABLE_MODULES = (
+    *("store.tables", "store.limits.table", "store.messages.table"),
+    *("store.people.tables", "store.schedules.table", "store.children.table"),
+)
 """Where tables are declared."""
 DATABASE_LIBRARIES = {"aiomysql", "aiosqlite", "asyncpg", "databases", "pymysql", "sqlalchemy", "sqlite3"}
 DIALECT_WORDS = {
@@ -42,6 +52,13 @@ DIALECT_WORDS = {
     "postgres": "ON CONFLICT, SKIP LOCKED, FOR UPDATE, pg_notify, pg_advisory, unnest(, jsonb, ::bigint, ::text",
     "mysql": "AUTO_INCREMENT, FORCE INDEX, FOR UPDATE, GET_LOCK, JSON_TABLE, ON DUPLICATE KEY, SKIP LOCKED",
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_trees() -> Iterator[None]:
+    yield
+    parse_modules.cache_clear()
+    list_inner_imports.cache_clear()
 
 
 def test_every_module_belongs_to_a_package_that_has_its_row() -> None:
@@ -204,6 +221,7 @@ def assert_acyclic(graph: dict[str, set[str]]) -> None:
         raise AssertionError(f"these import each other: {' <- '.join(circle.args[1])}") from None
 
 
+@cache
 def list_inner_imports(*, when_loaded: bool = False) -> list[tuple[str, int, str]]:
     """Return the importing module, the line and the imported module of each import within the package."""
     known = parse_modules()

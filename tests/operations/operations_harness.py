@@ -12,14 +12,16 @@ from pydantic import BaseModel
 from flowlet.definition.registry import Registry
 from flowlet.engine.release import apply_transition
 from flowlet.errors import Fail
-from flowlet.instance.instance import Action, Instance, Status
+from flowlet.instance.action import Action
+from flowlet.instance.instance import Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.store.commits import Commit
 from flowlet.store.instances import CommitResult
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 
 __all__ = [

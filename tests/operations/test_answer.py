@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from flowlet.errors import RefusedError, VariablesError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from tests.operations.operations_harness import OPERATOR_NAME, Decision, OperationsHarness
 
 

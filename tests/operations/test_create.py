@@ -18,7 +18,8 @@ from flowlet.instance.new_instance import Created, NewInstance
 from flowlet.operations.service import Operations
 from flowlet.store.instances import InstanceStore
 from flowlet.store.opening import open_store
-from flowlet.workflow.states import Workflow, end, manual
+from flowlet.workflow.states import end, manual
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import ModuleType
 from typing import Any
 
+import pytest
+
 from flowlet.engine.release import build_release
+from flowlet.errors import Fail
 from flowlet.instance.change import Change
 from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import Instance, Status
 from flowlet.store.changes import change_instance
-from flowlet.store.reports.errors import ErrorGroup, count_failed, read_error_groups, read_failing_types
+from flowlet.store.database_session import DatabaseSession
+from flowlet.store.reports.error_times import read_error_trends, read_first_seen
+from flowlet.store.reports.errors import ErrorGroup, ErrorOrder, count_failed, read_error_groups, read_failing_types
 from flowlet.store.search.query import SearchQuery
+from flowlet.workflow.retry import Retry
+from flowlet.workflow.states import end, error, state
+from flowlet.workflow.workflow import Workflow
+from tests.engine.activation.activation_harness import build_workflow_module
+from tests.engine.manual_executor import open_engine
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
 
 SECOND = 1_000_000
@@ -19,8 +30,20 @@ REFUSED_FINGERPRINT = compute_fingerprint("Orders", "charge", "Fail: the card wa
 AWAY_FINGERPRINT = compute_fingerprint("Orders", "charge", "RuntimeError: the bank is away")
 
 
+def build_bank_module(name: str) -> ModuleType:
+    """Return a workflow whose only attempt fails and leads to an error state."""
+
+    @state(start=True, next=["paid", "unpaid"], on_error="unpaid")
+    async def pay() -> str:
+        raise Fail("bank away")
+
+    unpaid = error("The customer could not pay.")
+    return build_workflow_module(workflow=Workflow(name, retry=Retry(limit=0)), pay=pay, paid=end(), unpaid=unpaid)
+
+
 async def list_error_groups(harness: OperationsHarness, **options: Any) -> list[ErrorGroup]:
-    return await read_error_groups(harness.hands.store.connections, **options)
+    connections = harness.hands.store.connections
+    return await read_first_seen(connections, await read_error_groups(connections, **options))
 
 
 async def create_failing_order(harness: OperationsHarness, way: str) -> Instance:
@@ -129,6 +152,57 @@ async def test_a_retry_a_move_and_a_cancel_take_an_instance_out_of_its_group(har
         assert (after.fingerprint, after.failed_us) == (None, None)
 
 
+async def test_an_error_behind_on_error_is_in_the_group_of_the_state_that_failed(database_url: str) -> None:
+    modules = [build_bank_module(name) for name in ("Cards", "Wires")]
+    async with open_engine(database_url, *modules) as hands:
+        executor = await hands.add_executor()
+        for name in ("Cards", "Cards", "Wires"):
+            hands.clock.advance(SECOND)
+            await hands.create_instance(name)
+            for instance in await executor.claim_due():
+                await executor.commit_transitions(await executor.run_instance(instance))
+        connections = hands.store.connections
+
+        groups = await read_error_groups(connections, order=ErrorOrder.HARM)
+
+        found = [(group.type, group.state, group.message, group.failed) for group in groups]
+        assert found == [("Cards", "pay", "Fail: bank away", 2), ("Wires", "pay", "Fail: bank away", 1)]
+        assert groups[0].fingerprint == compute_fingerprint("Cards", "pay", "Fail: bank away")
+        assert [group.type for group in await read_error_groups(connections)] == ["Wires", "Cards"]
+
+
+async def test_an_error_is_first_seen_at_the_first_attempt_that_failed_with_it(harness: OperationsHarness) -> None:
+    once = await create_failing_order(harness, "stumble")
+    harness.hands.clock.advance(3_600 * SECOND)
+    twice = await harness.run_until_released(once.id)
+    later = await create_failing_order(harness, "stumble")
+    await harness.hands.execute_sql(
+        "UPDATE flowlet_action SET text = 'RuntimeError: another one' WHERE kind = 'ERROR' AND at = :at",
+        {"at": twice.failed_us},
+    )
+
+    (group,) = await list_error_groups(harness)
+    trends = await read_error_trends(
+        harness.hands.store.connections, [group.fingerprint, "none"], now=harness.hands.clock.now()
+    )
+
+    assert (group.first, group.last, group.count) == (once.failed_us, later.failed_us, 2)
+    assert trends == {group.fingerprint: (*[0] * 11, 2)}
+
+
+async def test_failed_attempts_are_counted_over_the_whole_life(harness: OperationsHarness) -> None:
+    once = await create_failing_order(harness, "stumble")
+    harness.hands.clock.advance(3_600 * SECOND)
+    await harness.run_until_released(once.id)
+    await harness.operations.edit_variables(once.id, {"way": "charge"}, username=OPERATOR_NAME)
+    harness.hands.clock.advance(3_600 * SECOND)
+
+    after = await harness.run_until_released(once.id)
+
+    assert (after.status, after.attempt) == (Status.FINISHED, 0)
+    assert await harness.hands.store.queries.count_failed_attempts(once.id) == 2
+
+
 async def test_a_move_into_an_error_state_is_a_failure_of_its_own(harness: OperationsHarness) -> None:
     id = (await create_failing_order(harness, "fail")).id
 
@@ -202,3 +276,61 @@ async def test_every_failed_instance_is_in_a_group_and_no_other_that_has_ended(h
 
     assert [status for (status,) in rows] == ["FAILED"] * 3
     assert await count_failed(harness.hands.store.connections) == 3
+
+
+async def test_of_long_histories_the_first_attempts_and_the_last_entry_are_read(
+    harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retried = await create_failing_order(harness, "stumble")
+    failed = await create_failing_order(harness, "fail")
+    await harness.operations.move(failed.id, "unpaid", username=OPERATOR_NAME)
+    await harness.hands.execute_sql(
+        "UPDATE flowlet_workflow SET fingerprint = :one WHERE id = :id", {"one": REFUSED_FINGERPRINT, "id": failed.id}
+    )
+    copied = "workflow_id, kind, at, from_state, to_state, text"
+    for _ in range(8):  # each doubles the lines
+        await harness.hands.execute_sql(
+            f"INSERT INTO flowlet_action ({copied}) SELECT workflow_id, kind, at + 1000000, from_state, to_state, text "
+            "FROM flowlet_action WHERE kind IN ('ERROR', 'TRANSITION', 'MOVED')"
+        )
+    counts: list[int] = []
+    fetch_rows = DatabaseSession.fetch_rows
+
+    async def count_rows(self: DatabaseSession, *args: Any, **options: Any) -> list[tuple[Any, ...]]:
+        rows = await fetch_rows(self, *args, **options)
+        counts.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(DatabaseSession, "fetch_rows", count_rows)
+
+    groups = await list_error_groups(harness)
+
+    assert {group.newest_id: group.first for group in groups}[retried.id] == retried.failed_us
+    assert max(counts) <= 200, counts
+
+
+async def test_very_many_failures_are_counted_up_to_a_limit(
+    harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connections = harness.hands.store.connections
+    for way in ("fail", "stumble", "fail", "fail"):
+        await create_failing_order(harness, way)
+    exact = {order: await list_error_groups(harness, order=order) for order in ErrorOrder}
+
+    monkeypatch.setattr("flowlet.store.reports.bounded_errors.MAX_GROUPED", 3)
+    monkeypatch.setattr("flowlet.store.reports.bounded_errors.LIMITS", (2, 1))
+    few = {order: await list_error_groups(harness, order=order) for order in ErrorOrder}
+    monkeypatch.setattr("flowlet.store.reports.bounded_errors.GROUPS_AT_ONCE", 1)
+    types = await read_failing_types(connections)
+
+    for order, groups in few.items():
+        assert [group.fingerprint for group in groups] == [group.fingerprint for group in exact[order]]
+        assert [group.newest_id for group in groups] == [group.newest_id for group in exact[order]]
+        assert {group.message: (group.count, group.is_at_least) for group in groups} == {
+            "Fail: the card was refused": (2, True),
+            "RuntimeError: the bank is away": (1, False),
+        }
+        assert [group.first for group in groups] == [group.first for group in exact[order]]
+    assert types == ["Orders"]
+    assert await read_error_groups(connections, type="Nothing") == []
+    assert len(await read_error_groups(connections, limit=1)) == 1

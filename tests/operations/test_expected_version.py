@@ -41,34 +41,36 @@ OPERATIONS: dict[str, tuple[Status, OperationCall]] = {
 }
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
 async def test_an_operation_on_another_version_changes_nothing_and_names_both_versions(
-    harness: OperationsHarness, name: str
+    harness: OperationsHarness, subtests: pytest.Subtests
 ) -> None:
-    status, operate = OPERATIONS[name]
-    instance = await harness.create_in_status(status)
-    before = await harness.hands.read_tables()
+    for name, (status, operate) in OPERATIONS.items():
+        with subtests.test(name):
+            instance = await harness.create_in_status(status)
+            before = await harness.hands.read_tables()
 
-    with pytest.raises(StaleError) as refused:
-        await operate(harness.operations, instance.id, instance.version + 1)
+            with pytest.raises(StaleError) as refused:
+                await operate(harness.operations, instance.id, instance.version + 1)
 
-    assert await harness.hands.read_tables() == before
-    assert str(refused.value) == (
-        f"workflow {instance.id} (Orders, {status} in state {instance.state!r}) was changed in the meantime: it has "
-        f"version {instance.version} now, but version {instance.version + 1} was expected. Nothing was changed. "
-        "Reload it and try again."
-    )
-    assert (refused.value.version, refused.value.expected_version) == (instance.version, instance.version + 1)
+            assert await harness.hands.read_tables() == before
+            assert str(refused.value) == (
+                f"workflow {instance.id} (Orders, {status} in state {instance.state!r}) was changed in the meantime: "
+                f"it has version {instance.version} now, but version {instance.version + 1} was expected. Nothing was "
+                "changed. Reload it and try again."
+            )
+            assert (refused.value.version, refused.value.expected_version) == (instance.version, instance.version + 1)
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-async def test_an_operation_on_the_expected_version_is_done(sqlite_harness: OperationsHarness, name: str) -> None:
-    status, operate = OPERATIONS[name]
-    instance = await sqlite_harness.create_in_status(status)
+async def test_an_operation_on_the_expected_version_is_done(
+    sqlite_harness: OperationsHarness, subtests: pytest.Subtests
+) -> None:
+    for name, (status, operate) in OPERATIONS.items():
+        with subtests.test(name):
+            instance = await sqlite_harness.create_in_status(status)
 
-    after = await operate(sqlite_harness.operations, instance.id, instance.version)
+            after = await operate(sqlite_harness.operations, instance.id, instance.version)
 
-    assert after.version == instance.version + 1
+            assert after.version == instance.version + 1
 
 
 async def test_of_many_operations_on_one_version_one_is_done(harness: OperationsHarness) -> None:

@@ -12,7 +12,8 @@ from flowlet.app import Flowlet
 from flowlet.definition.registry import Registry
 from flowlet.errors import VariablesError
 from flowlet.settings import Settings
-from flowlet.workflow.states import Workflow, end, manual, state
+from flowlet.workflow.states import end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.databases import find_schema
 from tests.operations.operations_harness import OPERATOR_NAME
 

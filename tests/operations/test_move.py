@@ -9,7 +9,8 @@ import pytest
 
 from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.errors import DurationError, RefusedError, UnknownStateError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.store.instances import CommitResult
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
 
@@ -171,20 +172,23 @@ async def test_force_needs_a_reason(sqlite_harness: OperationsHarness, reason: s
         )
 
 
-@pytest.mark.parametrize("status", Status)
-async def test_force_leads_from_everywhere_to_any_state(sqlite_harness: OperationsHarness, status: Status) -> None:
-    instance = await sqlite_harness.create_in_status(status)
+async def test_force_leads_from_everywhere_to_any_state(
+    sqlite_harness: OperationsHarness, subtests: pytest.Subtests
+) -> None:
+    for status in Status:
+        with subtests.test(str(status)):
+            instance = await sqlite_harness.create_in_status(status)
 
-    after = await sqlite_harness.operations.move(
-        instance.id, "sign", username=OPERATOR_NAME, force=True, reason="it has to be"
-    )
+            after = await sqlite_harness.operations.move(
+                instance.id, "sign", username=OPERATOR_NAME, force=True, reason="it has to be"
+            )
 
-    line = await sqlite_harness.read_last_action(instance.id)
-    held = status == Status.PAUSED
-    assert (after.state, after.status) == ("sign", Status.PAUSED if held else Status.WAITING)
-    assert (after.token, after.executor_id, after.ended_us) == (instance.token + 1, None, None)
-    assert (line.text, line.username) == ("it has to be", OPERATOR_NAME)
-    assert line.kind == (ActionKind.MOVED if instance.state == "charge" else ActionKind.FORCED)
+            line = await sqlite_harness.read_last_action(instance.id)
+            held = status == Status.PAUSED
+            assert (after.state, after.status) == ("sign", Status.PAUSED if held else Status.WAITING)
+            assert (after.token, after.executor_id, after.ended_us) == (instance.token + 1, None, None)
+            assert (line.text, line.username) == ("it has to be", OPERATOR_NAME)
+            assert line.kind == (ActionKind.MOVED if instance.state == "charge" else ActionKind.FORCED)
 
 
 async def test_a_forced_move_out_of_a_running_activation_lets_that_write_nothing(harness: OperationsHarness) -> None:

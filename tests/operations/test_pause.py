@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flowlet.errors import RefusedError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.store.instances import CommitResult
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
 
@@ -75,7 +76,7 @@ async def test_a_second_pause_is_refused_before_and_after_it_holds(harness: Oper
     with pytest.raises(RefusedError, match="a pause is already requested") as refused:
         await harness.operations.pause(instance.id, username=OPERATOR_NAME)
 
-    assert refused.value.permitted == ("resume", "cancel")
+    assert refused.value.permitted == ("resume", "abort", "cancel")
     paused = await harness.create_in_status(Status.PAUSED)
     with pytest.raises(RefusedError, match="it is already paused"):
         await harness.operations.pause(paused.id, username=OPERATOR_NAME)

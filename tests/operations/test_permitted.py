@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from flowlet.errors import RefusedError, UnknownInstanceError, UnknownWorkflowError
-from flowlet.instance.instance import ActionKind, Instance, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.operations.permitted import Operation
 from flowlet.operations.service import Operations
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
@@ -22,6 +23,8 @@ OPERATION_CALLS: dict[Operation, Operate] = {
     Operation.CANCEL: lambda by, id: by.cancel(id, username=OPERATOR_NAME),
     Operation.RETRY: lambda by, id: by.retry(id, username=OPERATOR_NAME),
     Operation.WAKE: lambda by, id: by.wake(id, username=OPERATOR_NAME),
+    Operation.ACKNOWLEDGE: lambda by, id: by.acknowledge(id, username=OPERATOR_NAME, reason="repaired by hand"),
+    Operation.ABORT: lambda by, id: by.abort(id, username=OPERATOR_NAME),
     Operation.EDIT: lambda by, id: by.edit_variables(id, {"amount": 7}, username=OPERATOR_NAME),
 }
 ACTION_KINDS = {
@@ -33,6 +36,8 @@ ACTION_KINDS = {
     Operation.RETRY: ActionKind.RETRIED,
     Operation.WAKE: ActionKind.WOKEN,
     Operation.EDIT: ActionKind.EDITED,
+    Operation.ACKNOWLEDGE: ActionKind.ACKNOWLEDGED,
+    Operation.ABORT: ActionKind.RETRIED,
 }
 OPEN_STATUSES = (Status.NEW, Status.EXECUTING, Status.IN_PROGRESS, Status.WAITING, Status.PAUSED)
 # From which status to which; every other one refuses. The move leads to charge: from NEW and WAITING along an edge.
@@ -53,30 +58,37 @@ RESULTING_STATUSES: dict[Operation, dict[Status, Status]] = {
     Operation.CANCEL: dict.fromkeys(OPEN_STATUSES, Status.CANCELLED),
     Operation.RETRY: {Status.FAILED: Status.IN_PROGRESS},
     Operation.WAKE: {Status.IN_PROGRESS: Status.IN_PROGRESS},
+    Operation.ACKNOWLEDGE: {Status.FAILED: Status.FAILED},
+    Operation.ABORT: {Status.EXECUTING: Status.IN_PROGRESS},
     Operation.EDIT: {status: status for status in OPEN_STATUSES if status != Status.EXECUTING},
 }
 
 
-@pytest.mark.parametrize("operation", Operation)
 async def test_an_operation_leads_on_from_where_it_may_and_changes_nothing_elsewhere(
-    harness: OperationsHarness, operation: Operation
+    harness: OperationsHarness, subtests: pytest.Subtests
 ) -> None:
-    led: dict[Status, Status] = {}
+    for operation in Operation:
+        with subtests.test(str(operation)):
+            led: dict[Status, Status] = {}
 
-    for status in Status:
-        instance = await harness.create_in_status(status)
-        before = await harness.hands.read_tables()
-        try:
-            after = await OPERATION_CALLS[operation](harness.operations, instance.id)
-        except RefusedError:
-            assert await harness.hands.read_tables() == before
-            continue
-        assert after == await harness.get_instance(instance.id)
-        line = await harness.read_last_action(instance.id)
-        assert (line.kind, line.username, line.from_state) == (ACTION_KINDS[operation], OPERATOR_NAME, instance.state)
-        led[status] = after.status
+            for status in Status:
+                instance = await harness.create_in_status(status)
+                before = await harness.hands.read_tables()
+                try:
+                    after = await OPERATION_CALLS[operation](harness.operations, instance.id)
+                except RefusedError:
+                    assert await harness.hands.read_tables() == before
+                    continue
+                assert after == await harness.get_instance(instance.id)
+                line = await harness.read_last_action(instance.id)
+                assert (line.kind, line.username, line.from_state) == (
+                    ACTION_KINDS[operation],
+                    OPERATOR_NAME,
+                    instance.state,
+                )
+                led[status] = after.status
 
-    assert led == RESULTING_STATUSES[operation]
+            assert led == RESULTING_STATUSES[operation]
 
 
 async def test_what_is_permitted_is_what_the_operations_do(sqlite_harness: OperationsHarness) -> None:
@@ -124,13 +136,12 @@ async def test_a_refusal_says_what_it_is_why_and_what_is_permitted_instead(sqlit
     )
 
 
-@pytest.mark.parametrize("operation", Operation)
-@pytest.mark.parametrize("id", [-1, 0, 99, 2**63, 10**30])
-async def test_an_id_that_nobody_has_is_unknown(
-    sqlite_harness: OperationsHarness, operation: Operation, id: int
-) -> None:
-    with pytest.raises(UnknownInstanceError, match=f"no workflow has the id {id}"):
-        await OPERATION_CALLS[operation](sqlite_harness.operations, id)
+async def test_an_id_that_nobody_has_is_unknown(sqlite_harness: OperationsHarness, subtests: pytest.Subtests) -> None:
+    for operation in Operation:
+        for id in (-1, 0, 99, 2**63, 10**30):
+            unknown = pytest.raises(UnknownInstanceError, match=f"no workflow has the id {id}")
+            with subtests.test(f"{operation} {id}"), unknown:
+                await OPERATION_CALLS[operation](sqlite_harness.operations, id)
 
 
 async def test_a_process_that_does_not_know_the_workflow_pauses_resumes_wakes_retries_and_cancels_it(

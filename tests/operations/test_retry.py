@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from flowlet.definition.registry import Registry
 from flowlet.errors import RefusedError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
+from flowlet.operations.doctor import examine_store
+from flowlet.operations.service import Operations
+from flowlet.store.reports.errors import count_failed
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
 
 DAY_MICROSECONDS = 86_400_000_000
@@ -46,14 +51,95 @@ async def test_an_instance_that_waits_for_its_next_attempt_begins_it_without_los
     assert (await harness.run_until_released(waiting.id)).attempt == 2
 
 
-async def test_an_instance_in_an_error_state_is_not_retried_but_moved_by_force(harness: OperationsHarness) -> None:
+async def test_an_abort_takes_the_lease_and_runs_the_same_attempt_again(harness: OperationsHarness) -> None:
+    instance = await harness.create_in_status(Status.EXECUTING)
+
+    after = await harness.operations.abort(instance.id, username=OPERATOR_NAME, reason="it hangs")
+
+    assert (after.status, after.state, after.attempt) == (Status.IN_PROGRESS, instance.state, instance.attempt)
+    assert (after.executor_id, after.token) == (None, instance.token + 1)
+    assert after.next_activation_us == harness.hands.clock.now()
+    line = await harness.read_last_action(instance.id)
+    assert (line.kind, line.text) == (ActionKind.RETRIED, "The running attempt was aborted: it hangs")
+    assert await examine_store(harness.hands.store) == []
+    with pytest.raises(RefusedError, match="cannot be aborted: none of its attempts is running"):
+        await harness.operations.abort(instance.id, username=OPERATOR_NAME)
+
+
+async def test_an_abort_keeps_the_pause_that_was_requested(sqlite_harness: OperationsHarness) -> None:
+    instance = await sqlite_harness.create_in_status(Status.EXECUTING)
+    await sqlite_harness.operations.pause(instance.id, username=OPERATOR_NAME)
+
+    after = await sqlite_harness.operations.abort(instance.id, username=OPERATOR_NAME)
+
+    assert (after.status, after.held_status, after.pause_requested) == (Status.PAUSED, Status.IN_PROGRESS, False)
+
+
+async def test_an_instance_in_an_error_state_enters_the_state_again_that_it_left(harness: OperationsHarness) -> None:
+    instance = await harness.create_in_status(Status.IN_PROGRESS)
+    failed = await harness.operations.move(instance.id, "unpaid", username=OPERATOR_NAME)
+
+    after = await harness.operations.retry(instance.id, username=OPERATOR_NAME)
+
+    assert (failed.status, failed.state) == (Status.FAILED, "unpaid")
+    assert (after.status, after.state, after.visit) == (Status.IN_PROGRESS, instance.state, failed.visit + 1)
+    assert (after.attempt, after.reason, after.ended_us, after.fingerprint) == (0, None, None, None)
+    line = await harness.read_last_action(instance.id)
+    assert (line.kind, line.from_state, line.to_state) == (ActionKind.FORCED, "unpaid", instance.state)
+    assert (line.username, line.text) == (OPERATOR_NAME, "Retried from the state that it left for unpaid.")
+    assert await harness.hands.store.queries.count_by_type_and_status() == {("Orders", "IN_PROGRESS"): 1}
+
+
+async def test_an_error_state_is_left_by_a_process_that_has_not_loaded_the_workflow(harness: OperationsHarness) -> None:
     instance = await harness.create_in_status(Status.IN_PROGRESS)
     await harness.operations.move(instance.id, "unpaid", username=OPERATOR_NAME)
+    hands = harness.hands
+    await hands.store.definitions.save_definitions(hands.registry.definitions, now=hands.clock.now())
 
-    with pytest.raises(RefusedError, match="error state, which has no transitions: only a forced move") as refused:
+    after = await Operations(hands.store, Registry()).retry(instance.id, username=OPERATOR_NAME)
+
+    assert (after.status, after.state) == (Status.IN_PROGRESS, instance.state)
+
+
+async def test_an_instance_that_was_forced_from_an_end_into_an_error_state_is_not_retried(
+    harness: OperationsHarness,
+) -> None:
+    instance = await harness.create_in_status(Status.FINISHED)
+    await harness.operations.move(instance.id, "unpaid", username=OPERATOR_NAME, force=True, reason="It was wrong.")
+
+    with pytest.raises(RefusedError, match="did not come from a state that can be entered again"):
         await harness.operations.retry(instance.id, username=OPERATOR_NAME)
 
-    assert refused.value.permitted == ()
+    assert (await harness.get_instance(instance.id)).state == "unpaid"
+
+
+async def test_a_failure_that_is_closed_is_no_error_any_more_and_may_still_be_retried(
+    harness: OperationsHarness,
+) -> None:
+    instance = await harness.create_in_status(Status.FAILED)
+    store = harness.hands.store
+    before = await count_failed(store.connections)
+
+    closed = await harness.operations.acknowledge(instance.id, username=OPERATOR_NAME, reason="delivered by hand")
+
+    assert (before, await count_failed(store.connections)) == (1, 0)
+    assert (closed.status, closed.reason, closed.ended_us) == (Status.FAILED, instance.reason, instance.ended_us)
+    line = await harness.read_last_action(instance.id)
+    assert (line.kind, line.username, line.text) == (ActionKind.ACKNOWLEDGED, OPERATOR_NAME, "delivered by hand")
+    assert await store.queries.count_by_type_and_status() == {("Orders", "FAILED"): 1}
+    assert not [finding for finding in await examine_store(store) if finding.instance_id == instance.id]
+    with pytest.raises(RefusedError, match="closed already"):
+        await harness.operations.acknowledge(instance.id, username=OPERATOR_NAME, reason="again")
+    assert (await harness.operations.retry(instance.id, username=OPERATOR_NAME)).status == Status.IN_PROGRESS
+
+
+async def test_a_failure_is_not_closed_without_a_reason(harness: OperationsHarness) -> None:
+    instance = await harness.create_in_status(Status.FAILED)
+
+    with pytest.raises(RefusedError, match="needs a reason"):
+        await harness.operations.acknowledge(instance.id, username=OPERATOR_NAME, reason=" ")
+
+    assert (await harness.get_instance(instance.id)).fingerprint is not None
 
 
 async def test_a_manual_state_that_failed_without_an_answer_waits_again(harness: OperationsHarness) -> None:

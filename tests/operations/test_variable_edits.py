@@ -10,9 +10,11 @@ import pytest
 from pydantic import BaseModel, Field
 
 from flowlet.errors import StaleError, VariablesError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.operations.service import Operations
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.states import end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.manual_executor import open_engine
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness
 

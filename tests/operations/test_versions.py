@@ -14,7 +14,7 @@ from flowlet.instance.version_gate import VersionGate, compute_lane
 from flowlet.operations.permitted import Operation
 from flowlet.operations.service import Operations
 from flowlet.workflow.migration import migrate
-from flowlet.workflow.states import Workflow
+from flowlet.workflow.workflow import Workflow
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness, build_orders_module
 
 
@@ -36,7 +36,7 @@ async def close_gate(harness: OperationsHarness, id: int) -> Instance:
     """Put an instance behind a gate, as an executor does whose version cannot run it."""
     instance = await harness.get_instance(id)
     gate = VersionGate(compute_lane(instance.type, instance.group)).add("d1ge57d1ge57")
-    sql = "UPDATE flowlet_workflow SET gate = :gate, gated_state = state, status = 'IN_PROGRESS' WHERE id = :id"
+    sql = "UPDATE flowlet_workflow SET gate = :gate, status = 'IN_PROGRESS' WHERE id = :id"
     await harness.hands.store.connections.write(lambda session: session.execute(sql, {"gate": str(gate), "id": id}))
     return await harness.get_instance(id)
 
@@ -66,23 +66,26 @@ async def test_variables_that_a_newer_version_has_migrated_cannot_be_edited(harn
     assert (await harness.get_instance(id)).vars == {"way": "charge", "amount": 3}
 
 
-@pytest.mark.parametrize("operation", ["wake", "edit", "cancel", "move"])
-async def test_an_operation_that_changes_what_is_run_opens_the_gate(harness: OperationsHarness, operation: str) -> None:
-    id = await harness.create_order(amount=3)
-    gated = await close_gate(harness, id)
-    assert Operation.WAKE in harness.operations.get_permitted_operations(gated).operations
+async def test_an_operation_that_changes_what_is_run_opens_the_gate(
+    harness: OperationsHarness, subtests: pytest.Subtests
+) -> None:
+    for operation in ("wake", "edit", "cancel", "move"):
+        with subtests.test(operation):
+            id = await harness.create_order(amount=3)
+            gated = await close_gate(harness, id)
+            assert Operation.WAKE in harness.operations.get_permitted_operations(gated).operations
 
-    if operation == "wake":
-        await harness.operations.wake(id, username=OPERATOR_NAME)
-    elif operation == "edit":
-        await harness.operations.edit_variables(id, {"amount": 4}, username=OPERATOR_NAME)
-    elif operation == "cancel":
-        await harness.operations.cancel(id, username=OPERATOR_NAME)
-    else:
-        await harness.operations.move(id, "charge", username=OPERATOR_NAME)
+            if operation == "wake":
+                await harness.operations.wake(id, username=OPERATOR_NAME)
+            elif operation == "edit":
+                await harness.operations.edit_variables(id, {"amount": 4}, username=OPERATOR_NAME)
+            elif operation == "cancel":
+                await harness.operations.cancel(id, username=OPERATOR_NAME)
+            else:
+                await harness.operations.move(id, "charge", username=OPERATOR_NAME)
 
-    after = await harness.get_instance(id)
-    assert (after.gate, after.gated_state) == (None, None)
+            after = await harness.get_instance(id)
+            assert after.gate is None
 
 
 async def test_a_pause_keeps_the_gate(harness: OperationsHarness) -> None:
@@ -92,4 +95,4 @@ async def test_a_pause_keeps_the_gate(harness: OperationsHarness) -> None:
     await harness.operations.pause(id, username=OPERATOR_NAME)
     resumed = await harness.operations.resume(id, username=OPERATOR_NAME)
 
-    assert (resumed.gate, resumed.gated_state, resumed.status) == (gated.gate, gated.gated_state, gated.status)
+    assert (resumed.gate, resumed.status) == (gated.gate, gated.status)

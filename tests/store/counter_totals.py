@@ -33,10 +33,10 @@ async def count_from_history(store: Store) -> CountsByType:
     lines = (
         "SELECT w.workflow_type, a.kind, COUNT(*) FROM flowlet_action a "
         "JOIN flowlet_workflow w ON w.id = a.workflow_id "
-        "WHERE a.kind IN ('TRANSITION', 'ERROR') GROUP BY w.workflow_type, a.kind"
+        "WHERE a.kind IN ('CREATED', 'TRANSITION', 'ERROR') GROUP BY w.workflow_type, a.kind"
     )
     for type, kind, number in await fetch_rows(store, lines):
-        found[type, "transitions" if kind == "TRANSITION" else "failures"] += number
+        found[type, {"CREATED": "opened", "TRANSITION": "transitions", "ERROR": "failures"}[kind]] += number
     ends = (
         "SELECT workflow_type, status, COUNT(*) FROM flowlet_workflow "
         "WHERE ended IS NOT NULL GROUP BY workflow_type, status"

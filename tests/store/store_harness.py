@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from flowlet.clock import VirtualClock
 from flowlet.instance.instance import Status
+from flowlet.instance.json_text import write_json
 from flowlet.instance.new_instance import NewInstance
 from flowlet.store.opening import Store
 from flowlet.store.search.query import SearchQuery, SearchResult
@@ -50,7 +49,7 @@ class StoreHarness:
             "next_activation_us": NOW,
         }
         fields = {_find_field(name): value for name, value in columns.items()}
-        return NewInstance(**{**given, **fields, "vars_json": orjson.dumps(vars or {}).decode()})
+        return NewInstance(**{**given, **fields, "vars_json": write_json(vars or {})})
 
     async def execute_sql(self, sql: str, **values: Any) -> None:
         await self.store.connections.write(lambda session: session.execute(sql, values))

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from flowlet.errors import RefusedError, UnknownInstanceError
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.change import Change
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.changes import change_instance, change_instances
 from flowlet.store.instances import CommitResult
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, state
+from flowlet.workflow.states import Next, end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.manual_executor import EngineHarness, open_engine
 
 DAY_MICROSECONDS = 86_400_000_000
@@ -133,10 +135,10 @@ async def test_a_decision_for_nothing_writes_nothing_and_returns_the_instance(en
     assert await engine.read_tables() == before
 
 
-@pytest.mark.parametrize("id", [-1, 0, 99, 2**63])
-async def test_an_unknown_instance_is_said_to_be(engine: EngineHarness, id: int) -> None:
-    with pytest.raises(UnknownInstanceError, match=f"no workflow has the id {id}"):
-        await apply_edit(engine, id)
+async def test_an_unknown_instance_is_said_to_be(engine: EngineHarness, subtests: pytest.Subtests) -> None:
+    for id in (-1, 0, 99, 2**63):
+        with subtests.test(str(id)), pytest.raises(UnknownInstanceError, match=f"no workflow has the id {id}"):
+            await apply_edit(engine, id)
 
 
 async def test_changes_of_one_instance_at_once_wait_for_each_other(engine: EngineHarness) -> None:

@@ -10,7 +10,8 @@ import pytest
 from flowlet.clock import VirtualClock
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
-from flowlet.instance.instance import ActionKind, Instance, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.workflow.states import Next, end, manual, state
@@ -192,14 +193,16 @@ async def test_the_earliest_due_time_is_that_of_the_next_instance_of_these_group
         assert await earliest(("default", "mail"), ["Others"], now=now) is None
 
 
-@pytest.mark.parametrize("status", ["FINISHED", "FAILED", "CANCELLED", "PAUSED", "EXECUTING"])
-async def test_what_is_not_to_run_is_not_claimed(database_url: str, status: str) -> None:
+async def test_what_is_not_to_run_is_not_claimed(database_url: str, subtests: pytest.Subtests) -> None:
     async with open_engine(database_url, ORDERS_MODULE) as hands:
         hand = await hands.add_executor()
         await hands.create_instance()
-        await hands.execute_sql("UPDATE flowlet_workflow SET status = :status", {"status": status})
 
-        assert await hand.claim_due() == []
+        for status in ("FINISHED", "FAILED", "CANCELLED", "PAUSED", "EXECUTING"):
+            with subtests.test(status):
+                await hands.execute_sql("UPDATE flowlet_workflow SET status = :status", {"status": status})
+
+                assert await hand.claim_due() == []
 
 
 async def test_creating_twice_with_one_external_id_gives_the_first_instance(database_url: str) -> None:

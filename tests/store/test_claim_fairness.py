@@ -118,7 +118,7 @@ async def test_gated_instances_and_those_of_other_workflows_are_left(database_ur
         own = await create_due(harness, "Own", 2)
         await create_due(harness, "Other", 5, due=NOW - 1000, priority=9)
         for status in ("NEW", "IN_PROGRESS", "WAITING"):
-            gated = await harness.create_instance(type="Own", status=status, gate="hold:1", gated_state="check")
+            gated = await harness.create_instance(type="Own", status=status, gate="hold:1")
 
         claimed = await claim(store, ("Own",), 100)
 

@@ -39,7 +39,7 @@ async def fill_lanes(engine: EngineHarness, analyze: str) -> None:
     await fill_instances(engine)
     foreign = "UPDATE flowlet_workflow SET workflow_type = 'Foreign', status = 'NEW', next_activation = 1"
     await engine.execute_sql(f"{foreign} WHERE MOD(id, 20) <> 0")
-    gated = "UPDATE flowlet_workflow SET workflow_type = 'Orders', gate = 'hold:1', gated_state = 'check'"
+    gated = "UPDATE flowlet_workflow SET workflow_type = 'Orders', gate = 'hold:1'"
     await engine.execute_sql(f"{gated} WHERE MOD(id, 20) = 1")
     await engine.execute_sql("UPDATE flowlet_workflow SET workflow_type = 'Own' WHERE MOD(id, 40) = 0")
     await engine.execute_sql("UPDATE flowlet_workflow SET priority = 5 WHERE MOD(id, 400) = 0")

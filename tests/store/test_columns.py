@@ -6,11 +6,12 @@ from dataclasses import dataclass, fields, replace
 
 import pytest
 
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.columns import Expression, RowEncoder, RowReader
 from flowlet.store.executors import EXECUTOR_READER, ExecutorRecord
 from flowlet.store.rows import ACTION_READER, INSTANCE_READER
-from flowlet.store.tables import ACTION, EXECUTOR, UNUSED_ACTION_COLUMNS, WORKFLOW
+from flowlet.store.tables import ACTION, EXECUTOR, WORKFLOW
 
 INSTANCE = Instance(
     *(7, "Orders", 2, "order-7", "anna", 3, 1, "default", 5, Status.PAUSED, "review", "{}", 90, 1, 4, 2, 0, None, 6, 9),
@@ -37,7 +38,7 @@ def test_an_instance_is_the_same_after_it_was_a_row() -> None:
 
 def test_a_line_of_history_is_the_same_after_it_was_a_row() -> None:
     action = Action(ActionKind.ERROR, 5, "check", text="no", attempt=1, detail="...", version=2, id=8, workflow_id=7)
-    values = RowEncoder(ACTION.omit_columns(*UNUSED_ACTION_COLUMNS)).encode_binds(action)
+    values = RowEncoder(ACTION.columns).encode_binds(action)
 
     # Of snapshots only the first line's is read with the line.
     values["CASE WHEN kind = 'CREATED' THEN vars END"] = values["vars"]
@@ -60,7 +61,7 @@ def test_what_a_reader_selects_follows_the_fields_of_the_record() -> None:
     selected = reader.select_list.split(", a.")
 
     assert selected[:4] == ["a.kind", "at", "from_state", "to_state, SUBSTR(a.text, 1, 9)"]
-    assert selected[-3:] == ["answer", "id", "workflow_id"]
+    assert selected[-3:] == ["on_behalf_of", "id", "workflow_id"]
     assert len(INSTANCE_READER.select_list.split(", ")) == len(fields(Instance))
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from flowlet.engine.committer import Committer, RejectedError
-from flowlet.instance.instance import Action, ActionKind, Status
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.store.instances import CommitResult
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, state
+from flowlet.workflow.states import Next, end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 
@@ -170,25 +172,25 @@ async def update_workflow(engine: EngineHarness, sql: str) -> None:
 LEASE_LOSS_SQL = {
     "its token has moved": "token = token + 1",
     "another executor holds it": "executor_id = 'executor-b'",
-    "nobody holds it": "executor_id = NULL, status = 'IN_PROGRESS'",
     "an operator has written it": "version = version + 5",
+    "nobody holds it": "executor_id = NULL, status = 'IN_PROGRESS'",
 }
 
 
-@pytest.mark.parametrize("loss", LEASE_LOSS_SQL.values(), ids=LEASE_LOSS_SQL)
-async def test_a_lost_lease_writes_nothing_at_all(database_url: str, loss: str) -> None:
+async def test_a_lost_lease_writes_nothing_at_all(database_url: str, subtests: pytest.Subtests) -> None:
     async with open_engine(database_url, PARENT_MODULE, CHILD_MODULE) as hands:
         hand = await hands.add_executor()
-        id = await hands.create_instance("Parent")
-        transition = add_log_line(
-            replace(await hand.run_instance(await hand.claim_instance(id)), vars_json='{"a":1}'), "a line"
-        )
-        await update_workflow(hands, loss)
-        before = await hands.read_tables()
+        for name, loss in LEASE_LOSS_SQL.items():
+            with subtests.test(name):
+                id = await hands.create_instance("Parent")
+                ran = await hand.run_instance(await hand.claim_instance(id))
+                transition = add_log_line(replace(ran, vars_json='{"a":1}'), "a line")
+                await update_workflow(hands, loss)
+                before = await hands.read_tables()
 
-        assert await hand.commit_transitions(transition) == [CommitResult.LOST]
+                assert await hand.commit_transitions(transition) == [CommitResult.LOST]
 
-        assert await hands.read_tables() == before
+                assert await hands.read_tables() == before
 
 
 async def test_a_child_that_lost_its_lease_neither_counts_as_ended_nor_wakes_its_parent(database_url: str) -> None:

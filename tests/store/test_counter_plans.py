@@ -97,14 +97,13 @@ async def test_mariadb_counts_what_is_open_by_the_index_over_it(mariadb_url: str
 async def read_throughput_plans(engine: EngineHarness, explain: str) -> list[str]:
     """Return the plan of the report of the last hour, where there are counts of many more."""
     now = engine.clock.now() - engine.clock.now() % MINUTE_MICROSECONDS
-    sql = "INSERT INTO flowlet_counter VALUES (1, :start, 0, 'Orders', 1, 0, 1, 0, 0)"
+    sql = "INSERT INTO flowlet_counter VALUES (1, :start, 0, 'Orders', 1, 0, 1, 0, 0, 0)"
 
     async def insert_counters(session: DatabaseSession) -> None:
         for place in range(1000):
             await session.execute(sql, {"start": now - place * MINUTE_MICROSECONDS})
-        copied = (
-            "transitions, failures, finished, failed, cancelled FROM flowlet_counter WHERE workflow_type = 'Orders'"
-        )
+        counted = "transitions, failures, finished, failed, cancelled, opened"
+        copied = f"{counted} FROM flowlet_counter WHERE workflow_type = 'Orders'"
         for type in ("A", "B", "C", "D", "E", "F", "G"):
             await session.execute(f"INSERT INTO flowlet_counter SELECT minutes, start, 0, '{type}', {copied}")
 

@@ -8,14 +8,17 @@ from dataclasses import replace
 import pytest
 
 from flowlet.errors import Fail
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.change import Change
-from flowlet.instance.instance import MICROSECONDS_PER_DAY, Action, ActionKind, Instance, Status
+from flowlet.instance.instance import MICROSECONDS_PER_DAY, Instance, Status
+from flowlet.instance.new_instance import NewInstance
 from flowlet.store.changes import change_instance
 from flowlet.store.counters import MAX_ROLLUP_ROWS
 from flowlet.store.instances import CommitResult
 from flowlet.store.reports.throughput import read_throughput
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, error, state
+from flowlet.workflow.states import Next, end, error, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 from tests.store.counter_totals import MINUTE_MICROSECONDS, count_from_history, fetch_rows, read_counters
@@ -94,6 +97,8 @@ async def test_the_counts_say_what_the_history_says(database_url: str) -> None:
         counts = await read_counters(hands.store)
         assert counts == await count_from_history(hands.store)
         assert counts == {
+            ("Orders", "opened"): 6,
+            ("Shaky", "opened"): 7,
             ("Orders", "transitions"): 6,
             ("Orders", "finished"): 6,
             ("Shaky", "failures"): 18,
@@ -111,6 +116,7 @@ async def test_a_transition_that_also_failed_counts_as_both(database_url: str) -
         await (await hands.add_executor()).run_due_instance(await hands.create_instance())
 
         assert await read_counters(hands.store) == {
+            ("Orders", "opened"): 1,
             ("Orders", "transitions"): 1,
             ("Orders", "failures"): 1,
             ("Orders", "failed"): 1,
@@ -130,7 +136,20 @@ async def test_what_is_not_written_is_not_counted(database_url: str) -> None:
         for _ in range(2):  # sent again, as after an answer that was lost
             assert await hand.commit_transitions(one, lost) == [CommitResult.COMMITTED, CommitResult.LOST]
 
-        assert await read_counters(hands.store) == {("Orders", "transitions"): 1, ("Orders", "finished"): 1}
+        counted = {("Orders", "opened"): 2, ("Orders", "transitions"): 1, ("Orders", "finished"): 1}
+        assert await read_counters(hands.store) == counted
+
+
+async def test_a_create_is_counted_once_whichever_door_it_took(database_url: str) -> None:
+    async with open_engine(database_url, ORDERS_MODULE) as hands:
+        new = NewInstance("Orders", 1, "order-1", "A-1", "default", 0, "check", Status.NEW, "{}", hands.clock.now())
+        await hands.store.instances.create([new, new], now=hands.clock.now())
+        await hands.store.instances.create([new], now=hands.clock.now())
+        async with hands.store.instances.transaction() as session:
+            other = replace(new, external_id="order-2")
+            await hands.store.instances.create_in_transaction(session, [other], now=hands.clock.now())
+
+        assert await read_counters(hands.store) == {("Orders", "opened"): 2}
 
 
 async def test_an_end_that_is_taken_back_stays_in_its_minute_and_leaves_the_sum(database_url: str) -> None:
@@ -142,12 +161,14 @@ async def test_an_end_that_is_taken_back_stays_in_its_minute_and_leaves_the_sum(
         await retry_instance(hands, id)
         await (await hands.add_executor()).run_due_instance(id)
 
-        assert await read_counters(hands.store) == {("Orders", "transitions"): 1, ("Orders", "finished"): 1}
+        counted = {("Orders", "opened"): 2, ("Orders", "transitions"): 1, ("Orders", "finished"): 1}
+        assert await read_counters(hands.store) == counted
         until = hands.clock.now() + MINUTE_MICROSECONDS
         told_by_minute = await read_throughput(
             hands.store.connections, since=until - HOUR_MICROSECONDS, until=until, step_microseconds=MINUTE_MICROSECONDS
         )
         assert [span.cancelled for span in told_by_minute if span.cancelled] == [1]
+        assert [(span.opened, span.ended) for span in told_by_minute if span.opened] == [(1, 1), (1, 1)]
 
 
 async def test_counts_are_folded_by_their_age_into_longer_spans(database_url: str) -> None:
@@ -181,7 +202,7 @@ async def test_the_rows_of_several_writers_become_one(database_url: str) -> None
         for writer in range(7, 7 + 3 * MAX_ROLLUP_ROWS // 2):
             values = {"start": start, "writer": writer}
             await hands.execute_sql(
-                "INSERT INTO flowlet_counter VALUES (1, :start, :writer, 'Orders', 2, 1, 1, 0, 0)", values
+                "INSERT INTO flowlet_counter VALUES (1, :start, :writer, 'Orders', 2, 1, 1, 0, 0, 0)", values
             )
         now = hands.clock.now() + 7 * MINUTE_MICROSECONDS
 

@@ -15,6 +15,7 @@ from flowlet.store.dialects.batch import Batch, ClaimRequest
 from flowlet.store.dialects.sqlite import writes as sqlite_writes
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import open_store
+from flowlet.store.reports.error_times import read_first_seen
 from flowlet.store.reports.errors import count_failed, read_error_groups, read_failing_types
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.query import SearchQuery
@@ -248,7 +249,7 @@ async def test_sqlite_groups_errors_without_reading_what_has_not_failed(sqlite_u
         await fill_instances(hands)
         connections = hands.store.connections
         await connections.read(lambda session: set_trace_callback(session.raw, statements.append))
-        await read_error_groups(connections)
+        await read_first_seen(connections, await read_error_groups(connections))
         await read_error_groups(connections, type="Orders")
         await read_failing_types(connections)
         await count_failed(connections)

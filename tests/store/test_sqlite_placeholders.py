@@ -14,7 +14,8 @@ from flowlet.store.dialects.sqlite.statement import PlacedStatement
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, manual, state
+from flowlet.workflow.states import Next, end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 
 NAMED = re.compile(r"[:@$][A-Za-z_]\w*|\?\d+")

@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from flowlet.errors import Fail
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.manual_executor import open_engine
 from tests.operations.operations_harness import OPERATOR_NAME, OperationsHarness

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,13 +21,15 @@ from flowlet.errors import (
     UnknownWorkflowError,
     VariablesError,
 )
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.testing import Harness, VirtualClock
 from flowlet.workflow.states import Next, end, manual, state
+from tests.docs.pages import read_block_text
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.testing import parcel, shop
 
-GUIDE_PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "test-a-workflow.md"
+GUIDE_PAGE = "docs/how-to/test-a-workflow.md"
 
 
 class FlakyBank:
@@ -319,13 +320,10 @@ async def test_a_database_may_be_used_again(empty_database_url: str) -> None:
 
 
 async def test_the_guide_s_test_passes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    blocks = GUIDE_PAGE.read_text(encoding="utf-8").split("```python\n")[1:]
-    orders, tests = (block.partition("```")[0] for block in blocks)
-    (tmp_path / "orders.py").write_text(orders)
+    (tmp_path / "orders.py").write_text(read_block_text(GUIDE_PAGE, "orders.py"))
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "orders", raising=False)
     names: dict[str, Any] = {}
-    exec(tests, names)
+    exec(read_block_text(GUIDE_PAGE, "test_orders.py"), names)
 
     found = [one for name, one in names.items() if name.startswith("test_")]
     for one in found:
@@ -333,4 +331,3 @@ async def test_the_guide_s_test_passes(monkeypatch: pytest.MonkeyPatch, tmp_path
         await one()
 
     assert len(found) == 2
-    del sys.modules["orders"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from types import CodeType
@@ -28,6 +28,7 @@ from flowlet.web.parsing import read_body, read_query
 from flowlet.web.schemas import RequestModel, Timestamp
 from flowlet.web.services import EXTENSION_NAME, Services
 from tests.accounts.password_hashes import CheapHashes
+from tests.web.stored_users import store_users
 
 __all__ = [
     "BASE_URL",
@@ -41,7 +42,6 @@ __all__ = [
 ]
 
 BASE_URL = "http://flowlet.test"
-ADMIN_PASSWORD = "correct horse"
 
 
 class _CompiledTemplates(BytecodeCache):
@@ -125,30 +125,35 @@ class AppHarness:
 
 @dataclass(frozen=True, slots=True)
 class AppServices:
-    """The services of an application, an API key for each role, and a session of an admin."""
+    """The services of an application, an API key for each role, and sessions by the username."""
 
     services: Services
     keys: dict[str, str]
-    session: str
+    sessions: dict[str, str]
 
 
 @asynccontextmanager
 async def open_app_services(
-    url: str, *, max_body_bytes: int = 4096, passwords: PasswordHashing | None = None
+    url: str,
+    *,
+    max_body_bytes: int = 4096,
+    passwords: PasswordHashing | None = None,
+    roles: Mapping[str, Role] | None = None,
+    logged_in: Collection[str] = (),
 ) -> AsyncIterator[AppServices]:
-    """Open a database with an admin, ada, and the services of an application on it. Hashes of passwords are cheap."""
+    """Open a database with users, as ``store_users`` does, and the services of an application on it.
+
+    Hashes of passwords are cheap where no others are given.
+    """
     async with open_store(url) as store:
         engine = build_engine(store, Registry())
-        users = Users(store, passwords=passwords or CheapHashes())
-        await users.create("ada", ADMIN_PASSWORD, Role.ADMIN, actor="test")
-        logged_in = await users.log_in("ada", ADMIN_PASSWORD)
-        assert logged_in
-        keys = {role.value: await users.keys.create("test", username="ada", role=role, actor="test") for role in Role}
+        passwords = passwords or CheapHashes()
+        stored = await store_users(store, passwords, roles or {}, logged_in=logged_in)
         services = Services(
             store=store,
             registry=engine.registry,
             operations=engine.operations,
-            users=users,
+            users=Users(store, passwords=passwords),
             login_limiter=LoginLimiter(store.clock),
             waiters=engine.waiters,
             event_broadcaster=engine.event_broadcaster,
@@ -157,7 +162,7 @@ async def open_app_services(
             started=store.clock.now(),
         )
         try:
-            yield AppServices(services, {role: made.text for role, made in keys.items()}, logged_in[0])
+            yield AppServices(services, stored.keys, stored.sessions)
         finally:
             await engine.close()
 
@@ -169,7 +174,7 @@ async def open_app_harness(
     """Open a database and an application on it; ``/api/trouble`` raises the given error."""
     async with open_app_services(url, max_body_bytes=max_body_bytes) as behind:
         with borrow_app(behind.services, build_error=build_error) as app:
-            yield AppHarness(app, behind.services, behind.keys, behind.session)
+            yield AppHarness(app, behind.services, behind.keys, behind.sessions["ada"])
 
 
 def _build_blueprint() -> Blueprint:

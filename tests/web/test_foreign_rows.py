@@ -24,10 +24,10 @@ ROWS = {
     "names with line ends": "external_id = :odd, business_key = :odd, executor_group = :odd, state = :odd",
     "an unknown state and reason": "state = :odd, reason = :odd, created_by = :odd",
     "deep variables": "vars = :deep",
-    "long variables": "vars = :long",
     "variables that are no object": "vars = '[1]'",
     "variables that are no JSON": "vars = 'x'",
     "an answer that is no object": "answer = '7'",
+    "long variables": "vars = :long",
 }
 VALUES = {
     "odd": "a\r\nb\x1b[31m\u2028",
@@ -66,31 +66,37 @@ async def test_a_row_that_was_changed_from_outside_takes_no_page_down(database_u
     assert [one["id"] for one in found.json()["workflows"]] == ids[::-1]
 
 
-@pytest.mark.parametrize("change", ROWS.values(), ids=ROWS)
 def test_the_command_line_shows_a_row_that_was_changed_from_outside(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, change: str
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
-    async def prepare() -> list[int]:
+    async def prepare() -> dict[str, list[int]]:
         async with open_odd_rows(sqlite_url) as rows:
-            return await make_foreign(rows, change)
+            return {name: await make_foreign(rows, change) for name, change in ROWS.items()}
 
-    ids = asyncio.run(prepare())
+    made = asyncio.run(prepare())
     monkeypatch.setenv("FLOWLET_DATABASE_URL", sqlite_url)
 
-    shows = [["show", str(id), *more] for id in ids for more in ([], ["--json"])]
-    for arguments in (["list"], ["list", "--json"], *shows):
-        result = CliRunner().invoke(main, arguments)
-        assert result.exit_code == 0, (arguments, result.output[-500:])
-        assert "\x1b[31m" not in result.output
+    commands = {"list": [["list"], ["list", "--json"]]}
+    for name, ids in made.items():
+        commands[name] = [["show", str(id), *more] for id in ids for more in ([], ["--json"])]
+    for name, calls in commands.items():
+        with subtests.test(name):
+            for arguments in calls:
+                result = CliRunner().invoke(main, arguments)
+                assert result.exit_code == 0, (arguments, result.output[-500:])
+                assert "\x1b[31m" not in result.output
 
 
-@pytest.mark.parametrize("change", ["vars = :deep", "vars = '[1]'", "vars = 'x'"])
-async def test_variables_that_cannot_be_read_are_not_overwritten_by_an_edit(database_url: str, change: str) -> None:
+async def test_variables_that_cannot_be_read_are_not_overwritten_by_an_edit(
+    database_url: str, subtests: pytest.Subtests
+) -> None:
     async with open_odd_rows(database_url) as rows:
-        id, _ = await make_foreign(rows, change)
-        stored = (await rows.engine.get_instance(id)).vars_json
+        for change in ("vars = :deep", "vars = '[1]'", "vars = 'x'"):
+            with subtests.test(change):
+                id, _ = await make_foreign(rows, change)
+                stored = (await rows.engine.get_instance(id)).vars_json
 
-        with pytest.raises(VariablesError, match="the variables of Oddities"):
-            await rows.app_harness.services.operations.edit_variables(id, {"number": 1}, username="ada")
+                with pytest.raises(VariablesError, match="the variables of Oddities"):
+                    await rows.app_harness.services.operations.edit_variables(id, {"number": 1}, username="ada")
 
-        assert (await rows.engine.get_instance(id)).vars_json == stored
+                assert (await rows.engine.get_instance(id)).vars_json == stored

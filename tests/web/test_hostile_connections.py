@@ -104,7 +104,9 @@ async def serve_connections(app_harness: AppHarness, caplog: pytest.LogCaptureFi
 
     At the end it answers a request in good order, and has logged no error.
     """
+    gc.collect()  # what earlier tests left says so now, and is not counted here
     caplog.set_level(logging.DEBUG)
+    caplog.clear()
     app = app_harness.build_own_app().app
     app.config["BODY_TIMEOUT"] = 0.2
     stop, listener = Shutdown(), create_listener("127.0.0.1", 0)
@@ -186,6 +188,22 @@ async def test_an_answer_that_does_not_wait_for_the_body_says_that_it_ends_the_c
     assert b"connection: close" in without_body.lower()
     assert with_body.startswith(b"HTTP/1.1 401")
     assert with_body.count(b"HTTP/1.1 ") == 2
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /api/users HTTP/1.1\r\n" + HOST_LINE + b"Content-Length: 8000000\r\n\r\n", b"401"),
+        (b"POST /api/orders HTTP/1.1\r\n" + HOST_LINE + b"Content-Length: 8000000\r\n\r\n", b"413"),
+    ],
+)
+async def test_a_client_that_is_still_sending_gets_its_refusal(
+    app_harness: AppHarness, caplog: pytest.LogCaptureFixture, head: bytes, status: bytes
+) -> None:
+    async with serve_connections(app_harness, caplog) as port:
+        answers = [await send_bytes(port, head + b" " * 8_000_000, closes_writing=False) for _ in range(3)]
+
+    assert [answer[9:12] for answer in answers] == [status] * 3
 
 
 @pytest.mark.parametrize(

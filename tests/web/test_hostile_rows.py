@@ -20,7 +20,8 @@ from flowlet.cli import main
 from flowlet.errors import VariablesError
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.manual_executor import EngineHarness
 from tests.web.app_harness import AppHarness, borrow_app, open_app_services
 
@@ -110,7 +111,7 @@ async def open_odd_rows(url: str) -> AsyncIterator[OddRows]:
         services: Any = behind.services  # the clock of the harness is a virtual one elsewhere
         engine = EngineHarness(services.store, services.registry, services.store.clock)
         with borrow_app(behind.services) as app:
-            yield OddRows(AppHarness(app, behind.services, behind.keys, behind.session), engine, url)
+            yield OddRows(AppHarness(app, behind.services, behind.keys, behind.sessions["ada"]), engine, url)
 
 
 async def write_oddly(rows: OddRows) -> None:

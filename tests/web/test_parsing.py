@@ -34,11 +34,12 @@ UNREADABLE_BODIES = [
 ]
 
 
-@pytest.mark.parametrize("text", UNREADABLE_BODIES, ids=repr)
-async def test_a_body_that_is_no_json_is_unreadable(app_harness: AppHarness, text: bytes) -> None:
-    answer = await app_harness.open_client().post("/api/orders", content=text, headers=JSON_HEADERS)
+async def test_a_body_that_is_no_json_is_unreadable(app_harness: AppHarness, subtests: pytest.Subtests) -> None:
+    for text in UNREADABLE_BODIES:
+        with subtests.test(repr(text)):
+            answer = await app_harness.open_client().post("/api/orders", content=text, headers=JSON_HEADERS)
 
-    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/unreadable")
+            assert (answer.status_code, answer.json()["type"]) == (400, "/problems/unreadable")
 
 
 FAULTY_BODIES = [
@@ -71,14 +72,15 @@ FAULTY_BODIES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "field", "message"), FAULTY_BODIES, ids=lambda value: repr(value)[:60])
-async def test_a_fault_is_told_by_its_field(app_harness: AppHarness, text: bytes, field: str, message: str) -> None:
-    answer = await app_harness.open_client().post("/api/orders", content=text, headers=JSON_HEADERS)
+async def test_a_fault_is_told_by_its_field(app_harness: AppHarness, subtests: pytest.Subtests) -> None:
+    for text, field, message in FAULTY_BODIES:
+        with subtests.test(repr(text)):
+            answer = await app_harness.open_client().post("/api/orders", content=text, headers=JSON_HEADERS)
 
-    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/faulty")
-    (fault,) = answer.json()["errors"]
-    assert fault["field"] == field
-    assert message in fault["message"]
+            assert (answer.status_code, answer.json()["type"]) == (400, "/problems/faulty")
+            (fault,) = answer.json()["errors"]
+            assert fault["field"] == field
+            assert message in fault["message"]
 
 
 async def test_all_faults_are_told_together(app_harness: AppHarness) -> None:
@@ -146,7 +148,14 @@ def test_a_time_is_told_with_all_its_microseconds() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["application/json", "application/json; charset=utf-8", "application/merge-patch+json"]
+    "kind",
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        "application/merge-patch+json",
+        "application/x-www-form-urlencoded",
+        "text/plain; charset=utf-8",
+    ],
 )
 async def test_json_may_be_called_by_any_of_its_names(app_harness: AppHarness, kind: str) -> None:
     answer = await app_harness.open_client().post("/api/orders", content=b"{}", headers={"content-type": kind})
@@ -163,8 +172,7 @@ async def test_a_body_without_a_name_is_taken_as_json(app_harness: AppHarness) -
 @pytest.mark.parametrize(
     "headers",
     [
-        {"content-type": "text/plain"},
-        {"content-type": "application/x-www-form-urlencoded"},
+        {"content-type": "text/html"},
         {"content-type": "multipart/form-data; boundary=x"},
         {"content-type": "application/jsonx"},
         {"content-type": "application/json", "content-encoding": "gzip"},

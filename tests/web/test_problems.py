@@ -44,15 +44,19 @@ PROBLEM_CASES = [
 ]
 
 
-@pytest.mark.parametrize(("error", "status", "name"), PROBLEM_CASES, ids=lambda value: type(value).__name__)
-async def test_an_error_has_its_status_and_type(error: Exception, status: int, name: str, sqlite_url: str) -> None:
-    async with open_app_harness(sqlite_url, build_error=lambda: error) as probe:
-        answer = await probe.open_client().get("/api/trouble")
+async def test_an_error_has_its_status_and_type(sqlite_url: str, subtests: pytest.Subtests) -> None:
+    raised: list[Exception] = []
+    async with open_app_harness(sqlite_url, build_error=lambda: raised[-1]) as probe:
+        for error, status, name in PROBLEM_CASES:
+            with subtests.test(type(error).__name__):
+                raised.append(error)
 
-    assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{name}")
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["status"] == status
-    assert answer.json()["detail"]
+                answer = await probe.open_client().get("/api/trouble")
+
+                assert (answer.status_code, answer.json()["type"]) == (status, f"/problems/{name}")
+                assert answer.headers["content-type"] == "application/problem+json"
+                assert answer.json()["status"] == status
+                assert answer.json()["detail"]
 
 
 def test_every_error_that_a_request_can_cause_has_an_answer() -> None:

@@ -12,7 +12,8 @@ from flowlet.clock import to_microseconds
 from flowlet.errors import DurationError
 from flowlet.workflow.outcome import ChildRequest, Outcome, child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import StateKind, Workflow, end, error, manual, state
+from flowlet.workflow.states import StateKind, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 
 done = end("It is done.")
 
@@ -96,8 +97,8 @@ def test_a_moment_without_a_time_zone_is_refused() -> None:
 def test_waiting_for_children_may_have_an_end() -> None:
     bounded, unbounded = done.when_children_end(within="14 days"), done.when_children_end()
 
-    assert (bounded.waits_for_children, bounded.enter_after) == (True, timedelta(days=14))
-    assert (unbounded.waits_for_children, unbounded.enter_after) == (True, None)
+    assert (bounded.wait is not None, bounded.enter_after) == (True, timedelta(days=14))
+    assert (unbounded.wait is not None, unbounded.enter_after) == (True, None)
 
 
 def test_a_child_is_asked_for_by_its_workflow_or_by_name() -> None:

@@ -12,13 +12,18 @@ from uuid import uuid4
 import httpx
 
 from flowlet.client import endpoints
+from flowlet.client.asynchronous.audit import AsyncAudit
+from flowlet.client.asynchronous.inbox import AsyncInbox
+from flowlet.client.asynchronous.lanes import AsyncLanes
+from flowlet.client.asynchronous.limits import AsyncLimits
 from flowlet.client.asynchronous.operator import AsyncOperator
 from flowlet.client.asynchronous.retention import AsyncRetention
 from flowlet.client.asynchronous.schedules import AsyncSchedules
+from flowlet.client.asynchronous.teams import AsyncTeams
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
 from flowlet.client.endpoints import Id, Variables, When
-from flowlet.client.models import Created, Instance
+from flowlet.client.models import Created, WaitedInstance
 from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
 from flowlet.clock import Clock, Duration, StoreClock
@@ -49,12 +54,19 @@ class AsyncClient(AsyncOperator):
         retries: How often a request is retried at most, 0 to 100.
         retry_within: How long after its first attempt a request may be retried.
         clock: The clock that sleeps between two attempts.
+        on_behalf_of: The person for whom this client acts: histories, four eyes and votes know this person. The API key
+            must have been created to act on behalf of others. None for its owner.
 
     Attributes:
         users: The users, for admins.
         keys: The API keys.
         retention: What is kept and what is deleted, for admins.
         schedules: The schedules.
+        teams: The teams.
+        inbox: The instances that wait for a person.
+        audit: Who did what, for admins.
+        limits: The limits.
+        lanes: The lanes: whole workflows, and whole executor groups.
 
     Raises:
         SettingsError: If an argument cannot be used.
@@ -71,14 +83,20 @@ class AsyncClient(AsyncOperator):
         retries: int = 4,
         retry_within: Duration = "30s",
         clock: Clock | None = None,
+        on_behalf_of: str | None = None,
     ) -> None:
-        server = ApiServer(url, key=key, timeout=timeout)
+        server = ApiServer(url, key=key, timeout=timeout, on_behalf_of=on_behalf_of)
         retry_policy = RetryPolicy(retries, retry_within, Random())  # noqa: S311 - jitter
         super().__init__(AsyncTransport(server, http, retry_policy, clock or StoreClock()))
         self.users = AsyncUsers(self._transport)
         self.keys = AsyncKeys(self._transport)
         self.retention = AsyncRetention(self._transport)
         self.schedules = AsyncSchedules(self._transport)
+        self.teams = AsyncTeams(self._transport)
+        self.inbox = AsyncInbox(self._transport)
+        self.audit = AsyncAudit(self._transport)
+        self.limits = AsyncLimits(self._transport)
+        self.lanes = AsyncLanes(self._transport)
 
     async def __aenter__(self) -> Self:
         return self
@@ -138,12 +156,12 @@ class AsyncClient(AsyncOperator):
         group: str | None = None,
         priority: int | None = None,
         when: When | None = None,
-    ) -> Instance:
+    ) -> WaitedInstance:
         """Create an instance, and return it as soon as it has reached one of the states, or has ended.
 
-        Calling this again with the same external id creates nothing and waits for the same instance; it returns at
-        once if the instance has reached a state meanwhile. If the connection breaks, the client reconnects and waits
-        for the rest of the time.
+        ``reached`` says which of the two. Calling this again with the same external id creates nothing and waits for
+        the same instance; it returns at once if the instance has reached a state meanwhile. If the connection breaks,
+        the client reconnects and waits for the rest of the time.
 
         Args:
             type: The workflow's name.
@@ -184,10 +202,10 @@ class AsyncClient(AsyncOperator):
         force: bool = False,
         reason: str | None = None,
         expected_version: int | None = None,
-    ) -> Instance:
+    ) -> WaitedInstance:
         """Move an instance to a state, and return it as soon as it has reached one of the states, or has ended.
 
-        The client never retries this request.
+        ``reached`` says which of the two. The client never retries this request.
 
         Args:
             id: The instance's id or external id.
@@ -214,7 +232,7 @@ class AsyncClient(AsyncOperator):
             ValueError: If ``when`` has no time zone.
         """
         api_request = endpoints.build_move_and_wait_request(
-            await self._resolve_external_id(id),
+            await self._resolve_segment(id),
             endpoints.build_state_body(
                 state, when=when, force=force, reason=reason, form=form, expected_version=expected_version
             ),
@@ -224,9 +242,3 @@ class AsyncClient(AsyncOperator):
             from_states=from_states,
         )
         return await self._transport.send(api_request)
-
-    async def _resolve_external_id(self, id: Id) -> str:
-        """Return an instance's name in a path where the server tries an external id before an id."""
-        if isinstance(id, str) and endpoints.is_addressable(id):
-            return id
-        return (await self.get(id)).external_id

@@ -12,7 +12,7 @@ import httpx
 
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.errors import ClientError
-from flowlet.client.models import Event, EventGap
+from flowlet.client.events import Event, EventGap
 from flowlet.client.request import ApiRequest
 from flowlet.client.retry import ReconnectPolicy, is_transient
 from flowlet.client.service import build_unreachable_error, shut_down_connection

@@ -123,6 +123,7 @@ class AsyncKeys:
         role: Role | str = Role.VIEWER,
         username: str | None = None,
         expires_in: Duration | None = None,
+        may_act_on_behalf: bool = False,
     ) -> IssuedApiKey:
         """Create an API key. The result's ``key`` is its text, which the server never shows again.
 
@@ -131,6 +132,8 @@ class AsyncKeys:
             role: The key's role, which its owner's role limits.
             username: The owner; the caller if None.
             expires_in: When the key expires, from now; never if None.
+            may_act_on_behalf: Whether it may act on behalf of other persons: ``AsyncClient(on_behalf_of=...)``. Only
+                admins create such keys.
 
         Raises:
             DurationError: If ``expires_in`` is not a duration.
@@ -140,7 +143,13 @@ class AsyncKeys:
         """
         lifetime = None if expires_in is None else endpoints.format_api_duration(expires_in)
         api_request = endpoints.build_post_request(
-            "/api/keys", IssuedApiKey, name=name, role=str(role), username=username, expires_in=lifetime
+            "/api/keys",
+            IssuedApiKey,
+            name=name,
+            role=str(role),
+            username=username,
+            expires_in=lifetime,
+            may_act_on_behalf=may_act_on_behalf,
         )
         return await self._transport.send(api_request)
 

@@ -14,12 +14,17 @@ import httpx
 
 from flowlet.client import endpoints
 from flowlet.client.endpoints import Id, Variables, When
-from flowlet.client.models import Created, Instance
+from flowlet.client.models import Created, WaitedInstance
 from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
+from flowlet.client.synchronous.audit import Audit
+from flowlet.client.synchronous.inbox import Inbox
+from flowlet.client.synchronous.lanes import Lanes
+from flowlet.client.synchronous.limits import Limits
 from flowlet.client.synchronous.operator import Operator
 from flowlet.client.synchronous.retention import Retention
 from flowlet.client.synchronous.schedules import Schedules
+from flowlet.client.synchronous.teams import Teams
 from flowlet.client.synchronous.transport import Transport
 from flowlet.client.synchronous.users import Keys, Users
 from flowlet.clock import Clock, Duration, StoreClock
@@ -50,12 +55,19 @@ class Client(Operator):
         retries: How often a request is retried at most, 0 to 100.
         retry_within: How long after its first attempt a request may be retried.
         clock: The clock that sleeps between two attempts.
+        on_behalf_of: The person for whom this client acts: histories, four eyes and votes know this person. The API key
+            must have been created to act on behalf of others. None for its owner.
 
     Attributes:
         users: The users, for admins.
         keys: The API keys.
         retention: What is kept and what is deleted, for admins.
         schedules: The schedules.
+        teams: The teams.
+        inbox: The instances that wait for a person.
+        audit: Who did what, for admins.
+        limits: The limits.
+        lanes: The lanes: whole workflows, and whole executor groups.
 
     Raises:
         SettingsError: If an argument cannot be used.
@@ -72,14 +84,20 @@ class Client(Operator):
         retries: int = 4,
         retry_within: Duration = "30s",
         clock: Clock | None = None,
+        on_behalf_of: str | None = None,
     ) -> None:
-        server = ApiServer(url, key=key, timeout=timeout)
+        server = ApiServer(url, key=key, timeout=timeout, on_behalf_of=on_behalf_of)
         retry_policy = RetryPolicy(retries, retry_within, Random())  # noqa: S311 - jitter
         super().__init__(Transport(server, http, retry_policy, clock or StoreClock()))
         self.users = Users(self._transport)
         self.keys = Keys(self._transport)
         self.retention = Retention(self._transport)
         self.schedules = Schedules(self._transport)
+        self.teams = Teams(self._transport)
+        self.inbox = Inbox(self._transport)
+        self.audit = Audit(self._transport)
+        self.limits = Limits(self._transport)
+        self.lanes = Lanes(self._transport)
 
     def __enter__(self) -> Self:
         return self
@@ -139,12 +157,12 @@ class Client(Operator):
         group: str | None = None,
         priority: int | None = None,
         when: When | None = None,
-    ) -> Instance:
+    ) -> WaitedInstance:
         """Create an instance, and return it as soon as it has reached one of the states, or has ended.
 
-        Calling this again with the same external id creates nothing and waits for the same instance; it returns at
-        once if the instance has reached a state meanwhile. If the connection breaks, the client reconnects and waits
-        for the rest of the time.
+        ``reached`` says which of the two. Calling this again with the same external id creates nothing and waits for
+        the same instance; it returns at once if the instance has reached a state meanwhile. If the connection breaks,
+        the client reconnects and waits for the rest of the time.
 
         Args:
             type: The workflow's name.
@@ -185,10 +203,10 @@ class Client(Operator):
         force: bool = False,
         reason: str | None = None,
         expected_version: int | None = None,
-    ) -> Instance:
+    ) -> WaitedInstance:
         """Move an instance to a state, and return it as soon as it has reached one of the states, or has ended.
 
-        The client never retries this request.
+        ``reached`` says which of the two. The client never retries this request.
 
         Args:
             id: The instance's id or external id.
@@ -215,7 +233,7 @@ class Client(Operator):
             ValueError: If ``when`` has no time zone.
         """
         api_request = endpoints.build_move_and_wait_request(
-            self._resolve_external_id(id),
+            self._resolve_segment(id),
             endpoints.build_state_body(
                 state, when=when, force=force, reason=reason, form=form, expected_version=expected_version
             ),
@@ -225,9 +243,3 @@ class Client(Operator):
             from_states=from_states,
         )
         return self._transport.send(api_request)
-
-    def _resolve_external_id(self, id: Id) -> str:
-        """Return an instance's name in a path where the server tries an external id before an id."""
-        if isinstance(id, str) and endpoints.is_addressable(id):
-            return id
-        return (self.get(id)).external_id

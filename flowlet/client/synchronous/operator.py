@@ -190,6 +190,8 @@ class Operator(Reader):
     def retry(self, id: Id, *, expected_version: int | None = None) -> Instance:
         """Retry a FAILED instance, or begin the next attempt now instead of later.
 
+        One that ended in an error state enters the state again that it left.
+
         Raises:
             NotFoundError: If there is no such instance.
             RefusedError: If it is neither FAILED nor waits for an attempt, or has another version; ``permitted`` lists
@@ -197,6 +199,43 @@ class Operator(Reader):
         """
         body = {"expected_version": expected_version}
         return self._transport.send(build_operation_request(self._resolve_segment(id), "retry", body))
+
+    def assign(self, id: Id, assignee: str | None, *, expected_version: int | None = None) -> Instance:
+        """Assign the question of an instance in a manual state to a user, or take the assignment back.
+
+        Args:
+            id: The instance.
+            assignee: The username; None to take the assignment back.
+            expected_version: The version that the instance must have; None for any.
+
+        Raises:
+            NotFoundError: If there is no such instance.
+            RefusedError: If it does not wait for a person, the caller may not assign it, the assignee could not answer
+                it, or it has another version.
+        """
+        body = {"assignee": assignee, "expected_version": expected_version}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "assign", body))
+
+    def acknowledge(self, id: Id, *, reason: str, expected_version: int | None = None) -> Instance:
+        """Close the failure of a FAILED instance that needs no repair: it stays FAILED, and is no longer an open error.
+
+        Raises:
+            NotFoundError: If there is no such instance.
+            RefusedError: If it is not FAILED, its failure is closed, or it has another version; ``permitted`` lists
+                what is possible.
+        """
+        body = {"reason": reason, "expected_version": expected_version}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "acknowledge", body))
+
+    def abort(self, id: Id, *, reason: str | None = None, expected_version: int | None = None) -> Instance:
+        """Stop the running attempt of an instance that does not get on, and run the same attempt again.
+
+        Raises:
+            NotFoundError: If there is no such instance.
+            RefusedError: If no attempt is running, or it has another version; ``permitted`` lists what is possible.
+        """
+        body = {"reason": reason, "expected_version": expected_version}
+        return self._transport.send(build_operation_request(self._resolve_segment(id), "abort", body))
 
     def wake(self, id: Id, *, expected_version: int | None = None) -> Instance:
         """Run an instance now that waits for a timer, an attempt, or its children.

@@ -47,11 +47,11 @@ class Reader:
         Raises:
             NotFoundError: If there is no such instance.
         """
-        if endpoints.is_unambiguous_external_id(external_id):
+        if endpoints.may_end_path(external_id):
             return self._transport.send(
                 build_get_request(f"/api/workflowByExternalId/{quote_segment(external_id)}", Instance)
             )
-        # In a path the server would read it as an id, or as further segments; in a filter an empty one matches any.
+        # A path would lose its first slash; in a filter an empty one matches any.
         page = self.search(external_id=external_id, limit=1) if external_id else None
         if page is None or not page.instances:
             raise build_not_found_error(f"no workflow has the external id {external_id!r}")

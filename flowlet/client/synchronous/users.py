@@ -122,6 +122,7 @@ class Keys:
         role: Role | str = Role.VIEWER,
         username: str | None = None,
         expires_in: Duration | None = None,
+        may_act_on_behalf: bool = False,
     ) -> IssuedApiKey:
         """Create an API key. The result's ``key`` is its text, which the server never shows again.
 
@@ -130,6 +131,8 @@ class Keys:
             role: The key's role, which its owner's role limits.
             username: The owner; the caller if None.
             expires_in: When the key expires, from now; never if None.
+            may_act_on_behalf: Whether it may act on behalf of other persons: ``Client(on_behalf_of=...)``. Only
+                admins create such keys.
 
         Raises:
             DurationError: If ``expires_in`` is not a duration.
@@ -139,7 +142,13 @@ class Keys:
         """
         lifetime = None if expires_in is None else endpoints.format_api_duration(expires_in)
         api_request = endpoints.build_post_request(
-            "/api/keys", IssuedApiKey, name=name, role=str(role), username=username, expires_in=lifetime
+            "/api/keys",
+            IssuedApiKey,
+            name=name,
+            role=str(role),
+            username=username,
+            expires_in=lifetime,
+            may_act_on_behalf=may_act_on_behalf,
         )
         return self._transport.send(api_request)
 

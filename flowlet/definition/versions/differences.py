@@ -43,6 +43,7 @@ _WORKFLOW_FIELDS = {
     "retry": "retry policy",
     "varsVersion": "version of the variables",
     "keep": "time that ended workflows are kept",
+    "limits": "limits",
 }
 _STATE_FIELDS = {
     "kind": "kind",
@@ -51,6 +52,7 @@ _STATE_FIELDS = {
     "onError": "state after an error",
     "deadlineSeconds": "deadline",
     "onDeadline": "state after the deadline",
+    "limits": "limits",
 }
 _STATE_NAMES = ("start", "onError", "onDeadline")
 """The fields that hold the name of a state."""
@@ -209,4 +211,15 @@ def _format_value(key: str, value: Any) -> str:
     if key == "retry":
         never = f", never {', '.join(value['never'])}" if value["never"] else ""
         return f"{value['limit']} times, {value['min']} to {value['max']}, {value['backoff']}{never}"
+    if key == "limits":
+        return _format_limits(value)
     return repr(value)
+
+
+def _format_limits(value: Document) -> str:
+    limit, rate, breaker = value["limit"], value["rate"], value["breaker"]
+    by = f" by {limit['by']!r}" if limit and limit["by"] else ""
+    parts = [f"{limit['count']} at once{by}"] if limit else []
+    parts += [f"{rate['count']} per {rate['per']}"] if rate else []
+    parts += [f"a pause of {breaker['pause']} after {breaker['count']} failures in a row"] if breaker else []
+    return ", ".join(parts)

@@ -8,7 +8,7 @@ from flowlet.definition.definition import Definition
 from flowlet.errors import FlowletError
 from flowlet.instance.json_text import find_json_faults, parse_json, write_json
 
-__all__ = ["VersionError", "describe_higher_version", "migrate_vars"]
+__all__ = ["VersionError", "describe_higher_version", "migrate_if_possible", "migrate_vars"]
 
 
 class VersionError(FlowletError):
@@ -46,6 +46,20 @@ def migrate_vars(definition: Definition, vars_json: str, vars_version: int) -> s
             name, fault = next(iter(faults.items()))
             raise VersionError(f"{step} returned a value that cannot be stored: {name} {fault}")
     return write_json(variables)
+
+
+def migrate_if_possible(definition: Definition, vars_json: str, vars_version: int) -> str:
+    """Return what ``migrate_vars`` does, for a text that is only shown: the stored one where it cannot be migrated.
+
+    Args:
+        definition: As there.
+        vars_json: As there.
+        vars_version: As there.
+    """
+    try:
+        return migrate_vars(definition, vars_json, vars_version)
+    except (VersionError, ValueError):  # the second where another program has written what is no JSON
+        return vars_json
 
 
 def describe_higher_version(definition: Definition, vars_version: int) -> str:

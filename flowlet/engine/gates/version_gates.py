@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
+from flowlet.engine.limits.open_lanes import OpenLanes
 from flowlet.engine.wakeup import Wakeup
 from flowlet.instance.instance import Instance
 from flowlet.instance.version_gate import VersionGate, compute_lane
@@ -44,35 +45,27 @@ class VersionGateClaims:
         self._store = store
         self._wakeup = wakeup
         self._executor_id = executor_id
-        self._type_by_lane = {compute_lane(type, group): type for type in types for group in groups}
+        self._pair_by_lane = {compute_lane(type, group): (type, group) for type in types for group in groups}
         self._digest = digest
         self._look_seconds = look_seconds
-        self._gates: dict[str, str] = {}
+        self._gates: dict[str, tuple[str, str]] = {}
         self._looked_at: float | None = None
-        self._has_odd_slot = False
+        self._marks: tuple[str, ...] = ()
 
-    def split_slots(self, limit: int) -> int:
-        """Return how many of some slots are for instances behind gates: half; the odd one every other time."""
-        self._has_odd_slot = not self._has_odd_slot
-        return (limit + self._has_odd_slot) // 2
-
-    async def claim(self, limit: int, types: Collection[str], *, now: int) -> list[Instance]:
-        """Lease due instances behind gates.
+    async def claim(self, limit: int, lanes: OpenLanes, *, now: int) -> list[Instance]:
+        """Lease due instances behind the gates that the last look has found.
 
         Args:
             limit: How many at most.
-            types: Their workflows.
+            lanes: Their workflows and groups.
             now: The store's time, in microseconds since 1970 UTC.
 
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        if limit <= 0:
-            return []
-        await self._look(now)
         claimed: list[Instance] = []
-        for gate, type in list(self._gates.items()):
-            if type not in types:
+        for gate, (type, group) in list(self._gates.items()):
+            if type not in lanes.types or group not in lanes.groups:
                 continue
             wanted = limit - len(claimed)
             found, next_due = await self._store.version_gates.claim(GatedClaim(self._executor_id, gate, wanted, now))
@@ -82,15 +75,26 @@ class VersionGateClaims:
             claimed += found
             if len(claimed) == limit:
                 break
+        if 0 < len(claimed) < limit:  # what is behind limits was not asked for
+            self._wakeup.wake_at(now)
         return claimed
 
-    async def _look(self, now: int) -> None:
+    async def look(self, now: int) -> tuple[str, ...] | None:
+        """Find the gates, unless that was done a moment ago; return the workflows that have instances behind limits.
+
+        Returns:
+            Their marks, as ``compute_type_mark`` returns them; None if nothing was looked for.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
         elapsed = self._store.clock.monotonic()
         if self._looked_at is not None and elapsed - self._looked_at < self._look_seconds:
             self._wakeup.wake_at(now + round(self._look_seconds * MICROSECONDS_PER_SECOND))
-            return
+            return None
         self._gates = await self._find_gates()
         self._looked_at = elapsed
+        return self._marks
 
     async def find_next_due(self, now: int) -> int | None:
         """Return when the next instance behind a gate that it may open becomes due, after ``now``; None if none does.
@@ -102,11 +106,12 @@ class VersionGateClaims:
         found = [await gates.find_next_due(gate, now=now) for gate in await self._find_gates()]
         return min((due for due in found if due is not None), default=None)
 
-    async def _find_gates(self) -> dict[str, str]:
-        found = {gate: self._find_type(gate) for gate in await self._store.version_gates.find_gates()}
-        return {gate: type for gate, type in found.items() if type is not None}
+    async def _find_gates(self) -> dict[str, tuple[str, str]]:
+        gates, self._marks = await self._store.version_gates.find_gates()
+        found = {gate: self._find_pair(gate) for gate in gates}
+        return {gate: pair for gate, pair in found.items() if pair is not None}
 
-    def _find_type(self, gate: str) -> str | None:
-        """Return the workflow behind a gate that this executor may open; None for any other gate."""
+    def _find_pair(self, gate: str) -> tuple[str, str] | None:
+        """Return the workflow and the group behind a gate that this executor may open; None for any other gate."""
         parsed = VersionGate.parse(gate)
-        return None if parsed is None or self._digest in parsed.digests else self._type_by_lane.get(parsed.lane)
+        return None if parsed is None or self._digest in parsed.digests else self._pair_by_lane.get(parsed.lane)

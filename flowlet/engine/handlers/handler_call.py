@@ -71,7 +71,8 @@ def load_vars(call: HandlerCall, instance: Instance, definition: Definition, rea
         raise UnreadableError(f"{definition.name} version {definition.version} cannot read {error}") from error
     except VersionError as error:
         raise UnreadableError(str(error)) from error
-    call.kept = definition.find_kept_names(text, call.vars)
+    if definition.codec is not None and definition.codec.has_inner_objects:
+        call.kept = definition.find_kept_names(text, call.vars)
 
 
 def save_vars(plan: Plan, attempt: Attempt, call: HandlerCall) -> SavedVariables:

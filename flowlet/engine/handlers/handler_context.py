@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from flowlet.clock import Clock
 from flowlet.definition.definition import Definition
+from flowlet.definition.versions.migrations import migrate_vars
 from flowlet.engine.attempt import Attempt
 from flowlet.engine.handlers.handler_call import HandlerCall
 from flowlet.engine.plan import Plan
@@ -17,7 +18,7 @@ from flowlet.instance.instance import Instance
 from flowlet.instance.message import Message
 from flowlet.workflow.context import Context, Failure, Relatives, TransactionSource
 
-__all__ = ["ActivationInputs", "ContextBuilder"]
+__all__ = ["ActivationInputs", "ContextBuilder", "refuse_transaction"]
 
 
 class ActivationInputs(NamedTuple):
@@ -63,11 +64,20 @@ class ContextBuilder:
             error=failure,
             message=call.message,
             _clock=self._clock,
-            _transaction=inputs.transaction if plan.is_async else _refuse_transaction,
+            _read_vars=self._read_vars,
+            _transaction=inputs.transaction if plan.is_async else refuse_transaction,
             _relatives=relatives,
             _log_lines=attempt.lines,
             _stop_requested=call.stop_requested,
         )
+
+    def _read_vars(self, instance: Instance) -> Any:
+        """Return the variables of a relative, migrated, by its workflow's model."""
+        definition = self._find_definition(instance.type)
+        text = instance.vars_json
+        if instance.vars_version != definition.vars_version:
+            text = migrate_vars(definition, text, instance.vars_version)
+        return definition.read_vars(text)
 
     def _name_relatives(self, relatives: Relatives) -> Relatives:
         children, parent = relatives.children, relatives.parent
@@ -85,7 +95,12 @@ class ContextBuilder:
         return instance if name == instance.state else replace(instance, state=name)
 
 
-def _refuse_transaction() -> NoReturn:
+def refuse_transaction(open_connection: object = None) -> NoReturn:
+    """Refuse the transaction of a plain ``def`` handler; one without a context cannot ask for it.
+
+    Raises:
+        RuntimeError: Always.
+    """
     raise RuntimeError(
         "ctx.transaction() belongs to the event loop, and a plain def handler runs in a thread: write it as async def"
     )

@@ -13,6 +13,7 @@ from flowlet.engine.retention.rules import list_ranges, read_retention_rules
 from flowlet.instance.keep_period import ALWAYS, OFF
 from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store
+from flowlet.store.people.audit import MAX_DELETED_RECORDS
 from flowlet.store.retention.deletion import MAX_DELETED_INSTANCES, Deleted, delete_parts
 from flowlet.store.retention.ended_trees import EndedRange, find_ended_roots, read_ended_trees, split_trees
 from flowlet.store.retention.external_ids import MAX_DELETED_IDS, delete_expired_external_ids
@@ -59,16 +60,16 @@ class Pruner:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        backoff = Backoff("pruning", is_rare=True)
-        await self._store.clock.sleep(FIRST_LAP_SECONDS)
-        while True:
-            try:
-                await self.run_lap()
-                backoff.reset()
-                seconds = LAP_SECONDS * (0.8 + 0.4 * self._random.random())
-            except Exception as error:  # noqa: BLE001 - without the pruner, nothing would ever be deleted
-                seconds = backoff.next_delay(error)
-            await self._store.clock.sleep(seconds)
+        with Backoff("pruning", is_rare=True) as backoff:
+            await self._store.clock.sleep(FIRST_LAP_SECONDS)
+            while True:
+                try:
+                    await self.run_lap()
+                    backoff.reset()
+                    seconds = LAP_SECONDS * (0.8 + 0.4 * self._random.random())
+                except Exception as error:  # noqa: BLE001 - without the pruner, nothing would ever be deleted
+                    seconds = backoff.next_delay(error)
+                await self._store.clock.sleep(seconds)
 
     async def run_lap(self) -> Deleted:
         """Delete everything that is old enough now and whose tree has ended; return how much that was.
@@ -84,9 +85,19 @@ class Pruner:
             total = total.add(deleted)
         if keep_ids != ALWAYS:
             await self._delete_external_ids(now - to_microseconds(keep_ids))
+        if self._settings.keep_audit != ALWAYS:
+            await self._delete_audit(now - to_microseconds(self._settings.keep_audit))
         if total.instances:
             logger.info("deleted %d instances that ended long ago, in %d trees", total.instances, total.trees)
         return total
+
+    async def _delete_audit(self, before: int) -> None:
+        clock = self._store.clock
+        while True:
+            began = clock.monotonic()
+            if await self._store.audit.delete_before(before) < MAX_DELETED_RECORDS:
+                return
+            await clock.sleep(REST_FACTOR * (clock.monotonic() - began))
 
     async def _delete_external_ids(self, before: int) -> None:
         clock = self._store.clock

@@ -97,19 +97,19 @@ class Scheduler:
 
     async def run(self) -> None:
         """Fire what is due until cancelled."""
-        backoff = Backoff("firing schedules")
         unsubscribe = self.subscribe()
         try:
-            while True:
-                try:
-                    look = await self.fire_due()
-                    backoff.reset()
-                except Exception as error:  # noqa: BLE001 - without this loop no schedule would ever fire again
-                    await self._store.clock.sleep(backoff.next_delay(error))
-                    continue
-                self._wakeup.wake_at(min(look.next_fire.values(), default=None))
-                await self._rest(look)
-                await self._wakeup.sleep(self._poll_seconds)
+            with Backoff("firing schedules") as backoff:
+                while True:
+                    try:
+                        look = await self.fire_due()
+                        backoff.reset()
+                    except Exception as error:  # noqa: BLE001 - without this loop no schedule would ever fire again
+                        await self._store.clock.sleep(backoff.next_delay(error))
+                        continue
+                    self._wakeup.wake_at(min(look.next_fire.values(), default=None))
+                    await self._rest(look)
+                    await self._wakeup.sleep(self._poll_seconds)
         finally:
             unsubscribe()
 

@@ -29,11 +29,14 @@ class EventBatch:
 
     Attributes:
         gap_end: Up to this line, events after the position at which the subscriber resumed were deleted; 0 if none was.
+        is_current: Whether everything that the database has was sent: False while it is away, and before the last page
+            of a subscriber's past.
     """
 
     position: int
     deliveries: Sequence[EventDelivery] = ()
     gap_end: int = 0
+    is_current: bool = True
 
 
 @dataclass(frozen=True, slots=True)

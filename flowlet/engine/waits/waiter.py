@@ -10,7 +10,20 @@ from flowlet.errors import UnknownInstanceError, WaitTimeoutError
 from flowlet.instance.instance import Instance
 from flowlet.store.queries import InstancePosition
 
-__all__ = ["Waiter", "build_timeout_error", "build_unknown_error"]
+__all__ = ["WaitResult", "Waiter", "build_timeout_error", "build_unknown_error"]
+
+
+@dataclass(frozen=True, slots=True)
+class WaitResult:
+    """The result of a wait.
+
+    Attributes:
+        instance: The instance as it was read after its arrival.
+        has_reached: Whether it has reached one of the states; if none were given, it has ended, and this is True.
+    """
+
+    instance: Instance
+    has_reached: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +33,8 @@ class Waiter:
     Attributes:
         states: The states that are waited for, as the caller has named them.
         since: The last line of history that was read; None before the first look.
+        has_arrived: Whether the wait is over: its instance has entered one of the states, or has ended.
+        has_reached: Whether its instance has entered one of the states.
         is_new: Whether the names were not read yet.
         names: All names of these states, as far as they are known.
     """
@@ -27,19 +42,22 @@ class Waiter:
     id: int
     states: frozenset[str]
     deadline: float
-    future: asyncio.Future[Instance]
+    future: asyncio.Future[WaitResult]
     since: int | None
     version: int = -1
     has_arrived: bool = False
+    has_reached: bool = False
     is_new: bool = True
     names: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.names = self.states
 
-    def has_reached(self, state: str, *, has_ended: bool) -> bool:
-        """Return whether an instance in this state ends the wait."""
-        return has_ended or state in self.names
+    def note_position(self, state: str, *, has_ended: bool) -> bool:
+        """Take note of the state that an instance is in, and return whether that ends the wait."""
+        self.has_reached = self.has_reached or state in self.names
+        self.has_arrived = self.has_arrived or self.has_reached or has_ended
+        return self.has_arrived
 
     def is_behind(self, position: InstancePosition | None) -> bool:
         """Return whether the history may hold a state that is waited for, and has not been read."""
@@ -50,11 +68,17 @@ class Waiter:
         if not self.future.done():
             self.future.set_exception(error)
 
+    def succeed(self, instance: Instance) -> None:
+        """End the wait with its instance, if it has not ended."""
+        if not self.future.done():
+            self.future.set_result(WaitResult(instance, self.has_reached or not self.states))
+
     def add_entries(self, entered_states: Iterable[tuple[int, str]], *, version: int) -> None:
         """Add the states that were entered, each with its line of history."""
         since = self.since or 0
         new = [(line, state) for line, state in entered_states if line > since]
-        self.has_arrived = self.has_arrived or any(state in self.names for _, state in new)
+        self.has_reached = self.has_reached or any(state in self.names for _, state in new)
+        self.has_arrived = self.has_arrived or self.has_reached
         self.since = max((line for line, _ in new), default=since)
         self.version = version
 

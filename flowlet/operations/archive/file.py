@@ -43,7 +43,7 @@ class ArchiveWriter:
             raise SettingsError(f"{str(path)!r} cannot be written: {error.strerror}.") from error
         self._stream = zstandard.ZstdCompressor().stream_writer(self._file)
         self.write({"flowlet": "export", "format": FORMAT})
-        self._stream.flush(zstandard.FLUSH_BLOCK)  # a file that is cut later can be told from another kind of file
+        self._stream.flush(zstandard.FLUSH_BLOCK)  # so that a truncated file is still recognized as an export
 
     def write(self, line: dict[str, Any]) -> None:
         """Write one line."""

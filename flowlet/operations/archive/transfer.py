@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.errors import RefusedError, UnknownInstanceError
 from flowlet.instance.instance import Instance
 from flowlet.operations.archive.file import ArchiveReader, ArchiveWriter
@@ -89,7 +90,9 @@ async def export_file(store: Store, path: Path, *, type: str | None = None) -> A
         writer.write({"end": {"trees": written}})
 
 
-async def import_file(store: Store, path: Path, *, with_open: bool = False) -> AsyncGenerator[ImportReport, None]:
+async def import_file(
+    store: Store, path: Path, *, username: str, with_open: bool = False
+) -> AsyncGenerator[ImportReport, None]:
     """Add the trees of a file, each in a transaction; yield the report so far after each one.
 
     What is there already stays as it is: run again after an interruption, it goes on where it was.
@@ -97,6 +100,7 @@ async def import_file(store: Store, path: Path, *, with_open: bool = False) -> A
     Args:
         store: The database.
         path: The file.
+        username: Who imports.
         with_open: Whether trees with open instances are imported too: executors of this database run them.
 
     Raises:
@@ -106,6 +110,8 @@ async def import_file(store: Store, path: Path, *, with_open: bool = False) -> A
     """
     report = ImportReport()
     with ArchiveReader(path) as reader:
+        entry = AuditEntry(username, AuditAction.RETENTION_IMPORTED, path.name)
+        await store.audit.write(entry, now=store.clock.now())
         for line in reader.read_lines():
             if "definition" in line:
                 await import_definition(store.connections, line["definition"])

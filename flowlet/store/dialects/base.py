@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from flowlet.store.dialects.caller import CallerDialect
 from flowlet.store.dialects.connection import ConnectionDialect
 from flowlet.store.dialects.errors import ErrorDialect
 from flowlet.store.dialects.expressions import ExpressionDialect
@@ -42,6 +43,7 @@ class Dialect:
         writes: Claims, commits, creates, leases and counters.
         expressions: Pieces of SQL that statements of the store are made with.
         errors: What an error of the driver means.
+        callers: Connections that an application has opened with a library of its own.
         signals: How processes hear of each other's commits.
         qualifier: Names the schema of the tables; None where a table's name alone finds it.
     """
@@ -52,5 +54,6 @@ class Dialect:
     writes: WriteDialect
     expressions: ExpressionDialect
     errors: ErrorDialect
+    callers: CallerDialect
     signals: SignalDialect
     qualifier: TableQualifier | None = None

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
+from flowlet.instance.attempt_result import AttemptResult
+from flowlet.instance.inbox_entry import InboxEffects
 from flowlet.instance.instance import ENDED_STATUSES
 from flowlet.instance.message import MessageEffects
 from flowlet.instance.new_instance import NewInstance
+from flowlet.instance.spawn_part import SpawnPart
 from flowlet.instance.transition import Transition
 from flowlet.store.dialects.sizes import split_by_length
 
@@ -19,6 +24,8 @@ __all__ = [
     "CreatedRow",
     "Followups",
     "MessageFollowup",
+    "ResultFollowup",
+    "SpawnFollowup",
     "collect_followups",
     "count_ended_children",
     "split_children",
@@ -100,6 +107,57 @@ class MessageFollowup:
 
 
 @dataclass(frozen=True, slots=True)
+class ResultFollowup:
+    """The failure of an instance's attempt, or the success of some in a row, for a breaker.
+
+    Attributes:
+        workflow_ids: The instances; one if it has failed.
+        at: When it failed, in microseconds since 1970 UTC.
+        result: The result, the same of all.
+    """
+
+    workflow_ids: Sequence[int]
+    at: int
+    result: AttemptResult
+
+    @property
+    def id_names(self) -> list[str]:
+        """The names of the binds of the instances: a power of two, so that few different statements are prepared."""
+        return [f"id_{place}" for place in range(1 << (len(self.workflow_ids) - 1).bit_length())]
+
+    def build_binds(self) -> dict[str, Any]:
+        """Return the values of the statements that write it, by name; the last instance is repeated."""
+        binds: dict[str, Any] = dict.fromkeys(self.id_names, self.workflow_ids[-1])
+        binds |= zip(self.id_names, self.workflow_ids, strict=False)
+        binds["gate"] = self.result.scope
+        return binds if self.result.fault is None else {**binds, "at": self.at, "reason": self.result.fault}
+
+
+@dataclass(frozen=True, slots=True)
+class SpawnFollowup:
+    """The children of a large spawn, which the commit stores and does not make.
+
+    Attributes:
+        workflow_id: Their parent.
+        visit: The visit that the transition has entered.
+        at: When the transition happened, in microseconds since 1970 UTC.
+        parts: The children.
+    """
+
+    workflow_id: int
+    visit: int
+    at: int
+    parts: Sequence[SpawnPart]
+
+    def encode_rows(self) -> list[list[Any]]:
+        """Return the rows of ``flowlet_spawn``, with the values of all columns."""
+        return [
+            [self.workflow_id, self.visit, place, len(part.external_ids), self.at, part.requests]
+            for place, part in enumerate(self.parts)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class Followups:
     """What a batch does beyond its own rows, for the transitions whose fence held.
 
@@ -108,17 +166,24 @@ class Followups:
         ended_child_counts: How many children of each parent have ended, ordered by the parent's id.
         woken_parents: The parents that a child wakes, ordered by id.
         messages: What happens to messages and to the waits for them, ordered by the instance's id.
+        inbox: What happens to entries in the inbox, each with its instance's id, ordered by that.
+        results: The results of attempts that breakers count, ordered by the scope.
+        spawns: The children to store for later.
     """
 
     children: Sequence[NewInstance]
     ended_child_counts: Sequence[tuple[int, int]]
     woken_parents: Sequence[int]
     messages: Sequence[MessageFollowup] = ()
+    inbox: Sequence[tuple[int, InboxEffects]] = ()
+    results: Sequence[ResultFollowup] = ()
+    spawns: Sequence[SpawnFollowup] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to do."""
-        return not (self.children or self.ended_child_counts or self.woken_parents or self.messages)
+        families = (self.children, self.ended_child_counts, self.woken_parents, self.spawns)
+        return not any((*families, self.messages, self.inbox, self.results))
 
 
 def count_ended_children(transitions: Sequence[Transition]) -> list[tuple[int, int]]:
@@ -136,7 +201,26 @@ def collect_followups(transitions: Sequence[Transition]) -> Followups:
     children = [child for transition in transitions for child in transition.children]
     woken = {t.instance.parent_id for t in transitions if t.wakes_parent and t.instance.parent_id is not None}
     messages = [MessageFollowup(t.instance.id, t.at_us, t.messages) for t in transitions if t.messages is not None]
-    return Followups(children, count_ended_children(transitions), sorted(woken), messages)
+    inbox = [(t.instance.id, t.inbox) for t in transitions if t.inbox is not None]
+    results = _collect_results(transitions)
+    spawns = [SpawnFollowup(t.instance.id, t.visit, t.at_us, t.spawn_parts) for t in transitions if t.spawn_parts]
+    return Followups(children, count_ended_children(transitions), sorted(woken), messages, inbox, results, spawns)
+
+
+def _collect_results(transitions: Sequence[Transition]) -> list[ResultFollowup]:
+    """Return the results by scope and time: rows are locked in one order, and two batches cannot deadlock.
+
+    The successes between two failures are one: a batch may have hundreds.
+    """
+    found = [(t.result.scope, t.at_us, t.instance.id, t.result) for t in transitions if t.result is not None]
+    collected: list[ResultFollowup] = []
+    for result, some in groupby(sorted(found, key=itemgetter(0, 1)), key=itemgetter(3)):
+        same = [(at, id) for _, at, id, _ in some]
+        if result.fault is None:
+            collected.append(ResultFollowup([id for _, id in same], same[0][0], result))
+        else:
+            collected += [ResultFollowup([id], at, result) for at, id in same]
+    return collected
 
 
 def split_children(children: Sequence[NewInstance]) -> Iterator[Sequence[NewInstance]]:

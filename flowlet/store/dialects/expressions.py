@@ -40,6 +40,10 @@ class ExpressionDialect(Protocol):
     """The column of that index that has the status."""
     gated_due_column: str
     """The column of that index that has the time of the next activation."""
+    gate_lines_sql: dict[str, str]
+    """By comparison, ">" or ">=", the statement that reads the gates behind ``:last`` and before ``:end``, as rows of
+    gate, status, priority and the time at which the first of these is due; NULL for none. At most ``:limit`` gates; on
+    MySQL at most so many rows, perhaps without the last ones of the last gate."""
     lanes_sql: str
     """The statement that reads the lanes of ``:group``, as rows of ``Lane``, in order: those of at most ``:limit``
     workflows whose names come behind ``:after``; on MySQL at most so many lanes."""
@@ -69,9 +73,31 @@ class ExpressionDialect(Protocol):
         ...
 
     def build_variable_sql(self, bind: str) -> str:
-        """Return the SQL of a top-level variable as JSON text; NULL where there is none. A bind names the variable."""
+        """Return the SQL of a variable as JSON text; NULL where there is none. A bind has its path."""
         ...
 
-    def build_variable_path(self, name: str) -> str:
-        """Return the value of that bind for a variable, whose name has no quote and no backslash."""
+    def build_range_sql(self, bind: str, sign: str, *, is_number: bool) -> str:
+        """Return the condition that a variable is a number, or a text, on one side of a bound.
+
+        Args:
+            bind: The bind of the variable's path; that of the bound, as text, has ``_bound`` behind it.
+            sign: ``<``, ``<=``, ``>`` or ``>=``.
+            is_number: Whether numbers are compared; otherwise texts, by code points. Other values never match.
+        """
+        ...
+
+    def build_part_sql(self, bind: str, pattern: str) -> str:
+        """Return the condition that a variable is a text like a pattern, in upper or lower case.
+
+        Args:
+            bind: The bind of the variable's path.
+            pattern: The bind of the pattern of LIKE, with ``!`` as its escape character.
+        """
+        ...
+
+    def build_variable_path(self, path: Sequence[str]) -> Any:
+        """Return the value of that bind: the name of a variable and those within it, or positions in lists.
+
+        No name has a quote or a backslash.
+        """
         ...

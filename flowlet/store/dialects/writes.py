@@ -51,7 +51,7 @@ class WriteDialect(Protocol):
         ...
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
-        """Create children, count ended ones in their parents' rows, wake parents, consume and await messages.
+        """Create children, count ended ones in their parents' rows, wake parents, write messages and the inbox.
 
         In the caller's transaction, which has locked the rows of the waits: a message that was sent before it did is
         counted in them. Return the executor groups of what became due, as in ``BatchResult.due_groups``. The statement
@@ -80,6 +80,13 @@ class WriteDialect(Protocol):
         """
         ...
 
+    async def announce_kept_external_ids(self, raw: Any) -> None:
+        """Let creates look for kept external ids, before the caller's transaction locks a row and keeps some.
+
+        Where creates look for them anyway, nothing happens.
+        """
+        ...
+
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
-        """Delete instances, whose rows the caller's transaction has locked, and their history and messages."""
+        """Delete instances, whose rows the caller's transaction has locked, and all that belongs to them."""
         ...

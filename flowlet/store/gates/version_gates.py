@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from flowlet.instance.instance import PRIORITIES, Instance
+from flowlet.instance.instance import Instance
+from flowlet.instance.limit_gate import LIMIT_PREFIX, compute_end, is_limit_gate
 from flowlet.instance.version_gate import GATE_PREFIX
-from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
-from flowlet.store.database_session import DatabaseSession, build_in_list
+from flowlet.store.database_session import DatabaseSession
+from flowlet.store.gates.gate_queue import find_next_due, lease_instances, lock_due, read_first_due
 from flowlet.store.gates.gated_instances import MAX_GATES, VERSION_GATES_END
-from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import WORKFLOW
 
-__all__ = ["GatedClaim", "GatedInstances", "VersionGates"]
+__all__ = ["FoundGates", "GatedClaim", "GatedInstances", "VersionGates"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,13 @@ class GatedClaim:
     gate: str
     limit: int
     now: int
+
+
+class FoundGates(NamedTuple):
+    """The version gates that hold instances, and the marks of the workflows that have instances behind limits."""
+
+    versions: tuple[str, ...]
+    limited_marks: tuple[str, ...]
 
 
 class GatedInstances(NamedTuple):
@@ -45,8 +52,10 @@ class VersionGates:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def find_gates(self) -> list[str]:
-        """Return the version gates that hold instances: one probe of the index of gates for each.
+    async def find_gates(self) -> FoundGates:
+        """Return the version gates that hold instances, and the workflows that have some behind limits.
+
+        One probe of the index of gates for each.
 
         Raises:
             StoreUnavailableError: If the database is unavailable.
@@ -67,72 +76,33 @@ class VersionGates:
         Raises:
             StoreUnavailableError: If the database is unavailable.
         """
-        first_due = await self._connections.read(lambda session: _read_first_due(session, gate))
-        return _find_next_due(first_due, now)
+        first_due = await self._connections.read(lambda session: read_first_due(session, gate))
+        return find_next_due(first_due, now)
 
 
-async def _find_gates(session: DatabaseSession) -> list[str]:
+async def _find_gates(session: DatabaseSession) -> FoundGates:
     sql = f"SELECT MIN(gate) FROM {WORKFLOW} WHERE gate > :last AND gate < :end"
     found: list[str] = []
-    last = GATE_PREFIX
+    marks: list[str] = []
+    last = LIMIT_PREFIX
     while len(found) < MAX_GATES:
         ((gate,),) = await session.fetch_rows(sql, {"last": last, "end": VERSION_GATES_END})
         if gate is None:
             break
-        found.append(gate)
         last = gate
-    return found
+        if is_limit_gate(gate):  # one workflow may have many of these: the next one is looked for behind all of them
+            marks.append(gate.partition("/")[0])
+            last = compute_end(marks[-1])
+        elif gate.startswith(GATE_PREFIX):
+            found.append(gate)
+    return FoundGates(tuple(found), tuple(marks))
 
 
 async def _claim(session: DatabaseSession, request: GatedClaim) -> GatedInstances:
-    first_due = await _read_first_due(session, request.gate)
+    first_due = await read_first_due(session, request.gate)
     ids: list[int] = []
-    for priority in sorted(first_due, reverse=True):
-        if first_due[priority] <= request.now and len(ids) < request.limit:
-            ids += await _lock_due(session, request, priority, request.limit - len(ids))
-    next_due = _find_next_due(first_due, request.now)
-    if not ids:
-        return GatedInstances((), next_due)
-    binds, values = build_in_list("id", ids)
-    await session.execute(
-        f"UPDATE {WORKFLOW} SET status = 'EXECUTING', executor_id = :executor_id, token = token + 1, "
-        f"started = COALESCE(started, :now), wake_at_open_children = NULL, woken = 0, "
-        f"reason = CASE WHEN attempt > 0 THEN reason END WHERE id IN ({binds})",
-        {**values, "executor_id": request.executor_id, "now": request.now},
-    )
-    rows = await session.fetch_rows(build_select(f"id IN ({binds}) ORDER BY priority DESC, id"), values)
-    return GatedInstances(INSTANCE_READER.parse_all(rows), next_due)
-
-
-async def _read_first_due(session: DatabaseSession, gate: str) -> dict[int, int]:
-    """Return when the first instance behind a gate is due, for each priority that has one.
-
-    One probe of the index for each priority, however many instances there are: MariaDB would read all of them to find
-    the highest priority among those that are due.
-    """
-    expressions = session.dialect.expressions
-    held = f"gate = :gate AND {expressions.gated_status_column} = 'IN_PROGRESS'"
-    sql = " UNION ALL ".join(
-        f"SELECT {priority}, (SELECT MIN({expressions.gated_due_column}) FROM {expressions.gate_index_sql} "
-        f"WHERE {held} AND priority = {priority})"
-        for priority in PRIORITIES
-    )
-    rows = await session.fetch_rows(sql, {"gate": gate})
-    return {priority: due for priority, due in rows if due is not None}
-
-
-def _find_next_due(first_due: Mapping[int, int], now: int) -> int | None:
-    return min((due for due in first_due.values() if due > now), default=None)
-
-
-async def _lock_due(session: DatabaseSession, request: GatedClaim, priority: int, limit: int) -> list[int]:
-    """Lock the longest due of a priority, without those that others have locked, and return their ids."""
-    expressions = session.dialect.expressions
-    due = expressions.gated_due_column
-    rows = await session.fetch_rows(
-        f"SELECT id FROM {expressions.gate_index_sql} WHERE gate = :gate "
-        f"AND {expressions.gated_status_column} = 'IN_PROGRESS' AND priority = :priority AND {due} <= :now "
-        f"ORDER BY {due} LIMIT :limit {expressions.skip_locked_sql}",
-        {"gate": request.gate, "now": request.now, "priority": priority, "limit": limit},
-    )
-    return [id for (id,) in rows]
+    for line, due in first_due.items():
+        if due <= request.now and len(ids) < request.limit:
+            ids += await lock_due(session, request.gate, line, now=request.now, limit=request.limit - len(ids))
+    leased = await lease_instances(session, ids, executor_id=request.executor_id, now=request.now)
+    return GatedInstances(leased, find_next_due(first_due, request.now))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.change import Change
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
-from flowlet.instance.message import Message
+from flowlet.instance.instance import Instance, Status
+from flowlet.instance.message import Message, ReceivedNames
 from flowlet.store.changes import apply_changes, build_select
 from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
+from flowlet.store.messages.table import IS_EXPIRING, MESSAGE
 from flowlet.store.rows import INSTANCE_READER
-from flowlet.store.tables import IS_EXPIRING, MESSAGE, WORKFLOW
+from flowlet.store.tables import WORKFLOW
 
 __all__ = ["MAX_EXPIRED_MESSAGES", "MESSAGE_READER", "MessageStore"]
 
@@ -44,13 +46,16 @@ class MessageStore:
         self._connections = connections
 
     async def read_next(
-        self, workflow_id: int, names: Sequence[str], message_id: int | None, *, now: int
+        self, workflow_id: int, names: ReceivedNames, message_id: int | None, *, now: int
     ) -> Message | None:
         """Return the unread message that an activation receives; None for none.
 
+        It may have a name that this version of the workflow does not know: then a higher version has to run the
+        instance.
+
         Args:
             workflow_id: The instance.
-            names: The names of the messages that its state receives.
+            names: The names of the messages that its state receives, and those that its workflow knows.
             message_id: The message with which former attempts have failed, whatever its name; None for the oldest one.
             now: The store's time, in microseconds since 1970 UTC: messages whose time is over are left out.
 
@@ -62,9 +67,12 @@ class MessageStore:
             found = await self._read(f"{unread} AND id = :id", {"workflow_id": workflow_id, "id": message_id})
             if found:
                 return found[0]
-        binds, values = build_in_list("name", names)
-        sql = f"{unread} AND name IN ({binds}) AND (expires IS NULL OR expires > :now) ORDER BY id LIMIT 1"
-        found = await self._read(sql, {"workflow_id": workflow_id, "now": now, **values})
+        awaited, values = build_in_list("name", names.awaited)
+        known, known_values = build_in_list("known", names.known)
+        is_received = f"(name IN ({awaited}) OR (definition_version > :version AND name NOT IN ({known})))"
+        sql = f"{unread} AND {is_received} AND (expires IS NULL OR expires > :now) ORDER BY id LIMIT 1"
+        binds = {"workflow_id": workflow_id, "now": now, "version": names.version, **values, **known_values}
+        found = await self._read(sql, binds)
         return found[0] if found else None
 
     async def list_unread(self, workflow_id: int, *, limit: int) -> list[Message]:

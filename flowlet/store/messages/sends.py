@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from flowlet.errors import RefusedError, UnknownInstanceError
 from flowlet.instance.change import Change
@@ -15,7 +16,7 @@ from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import HAS_BUSINESS_KEY, IS_NOT_DONE, MESSAGE, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
-__all__ = ["BusinessAddress", "NewMessage", "send_in_session"]
+__all__ = ["BusinessAddress", "NewMessage", "SendDecision", "send_in_session"]
 
 _OPEN = f"status IN ('NEW', 'EXECUTING', 'IN_PROGRESS', 'WAITING', 'PAUSED') AND {IS_NOT_DONE}"
 _IS_ADDRESSED = f"business_key = :business_key AND {HAS_BUSINESS_KEY} AND workflow_type = :type"
@@ -25,7 +26,7 @@ SELECT m.id, m.workflow_id FROM {WORKFLOW} w JOIN {MESSAGE} m ON m.workflow_id =
 WHERE {_IS_ADDRESSED} AND m.name = :name AND m.message_key = :key ORDER BY m.id DESC LIMIT 1
 """
 _FIND_KNOWN = f"SELECT id FROM {MESSAGE} WHERE workflow_id = :workflow_id AND name = :name AND message_key = :key"
-_NAMES = ("workflow_id", "name", "message_key", "body", "sender", "sent", "expires")
+_NAMES = ("workflow_id", "name", "message_key", "body", "sender", "definition_version", "sent", "expires")
 _INSERT = f"INSERT INTO {MESSAGE} ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"
 
 
@@ -56,13 +57,27 @@ class NewMessage:
     expires: int | None
 
 
+class SendDecision(NamedTuple):
+    """What a send stores for an instance that does not have the message yet.
+
+    Attributes:
+        body: The message's body, as JSON text.
+        definition_version: The version of the workflow as the sender has loaded it.
+        change: The change of the instance.
+    """
+
+    body: str
+    definition_version: int
+    change: Change
+
+
 async def send_in_session(
     session: DatabaseSession,
     address: int | str | BusinessAddress,
     new: NewMessage,
     *,
     has_own_key: bool,
-    decide: Callable[[Instance], tuple[str, Change]],
+    decide: Callable[[Instance], SendDecision],
 ) -> Sent:
     """Send a message inside the caller's transaction. The instance stays locked until that ends.
 
@@ -71,8 +86,8 @@ async def send_in_session(
         address: The instance: its id, its external id, or its workflow and business key.
         new: The message.
         has_own_key: Whether the sender has given the key.
-        decide: Returns the body to store and the change of the locked instance. It is not asked about a message that
-            the instance has already.
+        decide: Returns what to store for the locked instance. It is not asked about a message that the instance has
+            already.
 
     Raises:
         UnknownInstanceError: If there is no such instance.
@@ -89,9 +104,10 @@ async def send_in_session(
     found = await _find_known(session, instance, new)
     if found is not None:
         return Sent(found, new.key, instance.id, is_new=False)
-    body, change = decide(instance)
-    values = {"workflow_id": instance.id, "name": new.name, "message_key": new.key, "body": body}
-    await session.execute(_INSERT, {**values, "sender": new.sender, "sent": new.sent, "expires": new.expires})
+    body, version, change = decide(instance)
+    values: dict[str, object] = {"workflow_id": instance.id, "name": new.name, "message_key": new.key, "body": body}
+    values |= {"sender": new.sender, "definition_version": version, "sent": new.sent, "expires": new.expires}
+    await session.execute(_INSERT, values)
     await apply_changes(session, [change], now=new.sent)
     if change.keeps_version and session.pending_commit is not None:  # nothing has become due by it
         session.pending_commit = replace(session.pending_commit, due_groups=frozenset())

@@ -11,7 +11,8 @@ from operator import attrgetter
 from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
-from flowlet.instance.instance import Action, Status
+from flowlet.instance.action import Action
+from flowlet.instance.instance import Status
 from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
@@ -19,8 +20,11 @@ from flowlet.store.dialects.lanes import Lane
 from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = [
+    "IS_RUNNING",
     "MAX_GROUPS",
     "MAX_WALKED_GROUPS",
+    "RUNNING_COLUMNS",
+    "RUNNING_SINCE",
     "DueQueue",
     "ExecutorGroups",
     "RecentAction",
@@ -55,8 +59,8 @@ class RunningInstance:
 
     Attributes:
         executor_id: The executor that holds it.
-        since: When it became due, or made its last transition in the same lease, whichever was later; in microseconds
-            since 1970 UTC. A claim stores no time of its own.
+        since: When it was claimed, or made its last transition in the same lease, whichever was later; in microseconds
+            since 1970 UTC.
     """
 
     id: int
@@ -128,6 +132,10 @@ class RecentAction:
     action: Action
 
 
+IS_RUNNING = "status = 'EXECUTING' AND executor_id IS NOT NULL"
+RUNNING_SINCE = "CASE WHEN claimed > modified THEN claimed ELSE modified END"
+RUNNING_COLUMNS = f"id, workflow_type, business_key, state, attempt, executor_id, {RUNNING_SINCE} AS since"
+"""The columns of a ``RunningInstance``."""
 _EARLIEST = attrgetter("earliest_due")
 _RECENT_READER = RowReader(
     Action,
@@ -144,11 +152,7 @@ _RECENT_READER = RowReader(
 async def read_running(connections: Connections, *, limit: int) -> list[RunningInstance]:
     """Return the running instances, the longest first, so that a hanging one is seen and the list changes slowly."""
     # As many as there are slots, by the index of open instances; sorting them costs nothing.
-    since = "CASE WHEN next_activation > modified THEN next_activation ELSE modified END"
-    sql = (
-        f"SELECT id, workflow_type, business_key, state, attempt, executor_id, {since} AS since FROM {WORKFLOW} "
-        "WHERE status = 'EXECUTING' AND executor_id IS NOT NULL ORDER BY since, id LIMIT :limit"
-    )
+    sql = f"SELECT {RUNNING_COLUMNS} FROM {WORKFLOW} WHERE {IS_RUNNING} ORDER BY since, id LIMIT :limit"
     rows = await connections.read(lambda session: session.fetch_rows(sql, {"limit": limit}))
     return [RunningInstance(*row) for row in rows]
 

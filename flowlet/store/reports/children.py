@@ -1,12 +1,15 @@
-"""The children of an instance, counted by status."""
+"""The children of instances, counted by status."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flowlet.instance.instance import Instance, Status
 from flowlet.store.connection import Connections
+from flowlet.store.database_session import build_in_list
 from flowlet.store.tables import WORKFLOW
 
-__all__ = ["MAX_COUNTED_CHILDREN", "count_children_by_status"]
+__all__ = ["MAX_COUNTED_CHILDREN", "count_children_by_status", "count_children_of"]
 
 MAX_COUNTED_CHILDREN = 5_000
 """How many children are counted at most: each is a row that is read."""
@@ -24,7 +27,19 @@ async def count_children_by_status(connections: Connections, instance: Instance)
         return None
     if not instance.children:
         return {}
-    sql = f"SELECT status, COUNT(*) FROM {WORKFLOW} WHERE parent_id = :id GROUP BY status"
-    rows = await connections.read(lambda session: session.fetch_rows(sql, {"id": instance.id}))
-    found = {status: int(count) for status, count in rows}
+    found = (await count_children_of(connections, [instance.id])).get(instance.id, {})
     return {status: found[status] for status in Status if status in found}
+
+
+async def count_children_of(connections: Connections, ids: Sequence[int]) -> dict[int, dict[Status, int]]:
+    """Return how many children with each status each instance has; an instance without any is left out.
+
+    Raises:
+        StoreUnavailableError: If the database is unavailable.
+    """
+    binds, values = build_in_list("id", ids)
+    sql = f"SELECT parent_id, status, COUNT(*) FROM {WORKFLOW} WHERE parent_id IN ({binds}) GROUP BY parent_id, status"
+    counts: dict[int, dict[Status, int]] = {}
+    for id, status, count in await connections.read(lambda session: session.fetch_rows(sql, values)):
+        counts.setdefault(id, {})[Status(status)] = int(count)
+    return counts

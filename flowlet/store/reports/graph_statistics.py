@@ -1,7 +1,7 @@
-"""Statistics of one definition's graph: open instances by state, and the transitions of the newest instances.
+"""Statistics of one definition's graph: open and failed instances by state, and the newest instances' transitions.
 
-Nothing here depends on how many instances have ended: open ones are found by the index of statuses, and transitions
-are those of a sample of bounded size.
+Nothing here depends on how many instances have ended: open and failed ones are found by the index of statuses and
+counted up to a limit, and transitions are those of a sample of bounded size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from flowlet.instance.instance import ENDED_STATUSES, ENTRY_KINDS, ActionKind, Status
+from flowlet.instance.action import ENTRY_KINDS, ActionKind
+from flowlet.instance.instance import ENDED_STATUSES, Status
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
@@ -26,6 +27,7 @@ __all__ = [
     "GraphStatistics",
     "StateStatistics",
     "TransitionStatistics",
+    "compute_p95",
     "read_graph_statistics",
 ]
 
@@ -41,6 +43,8 @@ MAX_COUNTED_OPEN = 20_000
 _SECOND = 1_000_000
 _LEAVING = (ActionKind.TRANSITION, ActionKind.MOVED)
 _OPEN = ", ".join(f"'{status}'" for status in Status if status not in ENDED_STATUSES)
+_IS_OPEN = f"status IN ({_OPEN})"
+_FAILED = f"status = '{Status.FAILED}' AND fingerprint IS NOT NULL"
 _ENTERING = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
 
 Pair = tuple[str, str]
@@ -52,13 +56,16 @@ class TransitionStatistics:
 
     Attributes:
         count: How often it was taken.
-        share: Its share of all transitions out of its state, from 0 to 1.
+        share: Its share of all entries of the state that it leaves, from 0 to 1. Instances that are still there, have
+            failed there or were moved away by force make the difference to 1.
         median_seconds: The median time in the state before it.
+        deadline_share: The part of the share that no handler took, because a deadline had passed.
     """
 
     count: int
     share: float
     median_seconds: float
+    deadline_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +75,14 @@ class StateStatistics:
     Attributes:
         count: How often the state was left.
         handler_seconds: The median duration of the activations that left it; None if people moved all of them.
+        entered: How often it was entered.
     """
 
     count: int
     median_seconds: float
     p95_seconds: float
     handler_seconds: float | None
+    entered: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,8 @@ class GraphStatistics:
 
     Attributes:
         open_by_state: How many open instances are in each state.
-        open_is_at_least: Whether there are more than these: beyond 20,000 they are not counted.
+        failed_by_state: How many FAILED instances are in each state whose failure nobody has closed.
+        open_is_at_least: Whether there are more open or FAILED ones: beyond 20,000 of each they are not counted.
         sampled: How many instances are in the sample.
         since: When the oldest of them was created, in microseconds since 1970 UTC; None if the sample is empty.
         transitions: By the states they lead from and to.
@@ -90,6 +100,7 @@ class GraphStatistics:
     """
 
     open_by_state: Mapping[str, int]
+    failed_by_state: Mapping[str, int]
     open_is_at_least: bool
     sampled: int
     since: int | None
@@ -116,23 +127,24 @@ async def read_graph_statistics(
     """
 
     async def read_statistics(session: DatabaseSession) -> GraphStatistics:
-        open_, is_at_least = await _count_open(session, name, resolve)
+        open_, has_more_open = await _count_by_state(session, name, _IS_OPEN, resolve)
+        failed, has_more_failed = await _count_by_state(session, name, _FAILED, resolve)
         ids, since = await _sample_instances(session, name)
         lines = await _read_entries(session, ids) if ids else []
         ways, stays = _compute_statistics(lines, resolve)
-        return GraphStatistics(open_, is_at_least, len(ids), since, ways, stays)
+        return GraphStatistics(open_, failed, has_more_open or has_more_failed, len(ids), since, ways, stays)
 
     return await connections.read(read_statistics)
 
 
-async def _count_open(
-    session: DatabaseSession, name: str, resolve: Callable[[str], str]
+async def _count_by_state(
+    session: DatabaseSession, name: str, condition: str, resolve: Callable[[str], str]
 ) -> tuple[dict[str, int], bool]:
     # The second condition is implied by the first; it lets the databases use the partial index. The index does not hold
     # the state: each counted row is read, and so there is a limit.
     sql = (
         f"SELECT state, COUNT(*) FROM (SELECT state FROM {WORKFLOW} WHERE workflow_type = :type "
-        f"AND status IN ({_OPEN}) AND {IS_NOT_DONE} LIMIT {MAX_COUNTED_OPEN + 1}) counted "
+        f"AND {condition} AND {IS_NOT_DONE} LIMIT {MAX_COUNTED_OPEN + 1}) counted "
         "GROUP BY state"
     )
     found: Counter[str] = Counter()
@@ -168,27 +180,37 @@ async def _read_entries(session: DatabaseSession, ids: Sequence[int]) -> list[tu
 def _compute_statistics(
     lines: Iterable[tuple[Any, ...]], resolve: Callable[[str], str]
 ) -> tuple[dict[Pair, TransitionStatistics], dict[str, StateStatistics]]:
-    entered: dict[int, int] = {}
+    entered_at: dict[int, int] = {}
+    entries: Counter[str] = Counter()
+    deadlines: Counter[Pair] = Counter()
     seconds: dict[str, dict[str, list[float]]] = {}
     handlers: dict[str, list[float]] = {}
     for id, kind, at, source_name, target_name, duration_ms in lines:
-        if kind in _LEAVING and id in entered:
-            source, target = resolve(source_name), resolve(target_name)
+        target = resolve(target_name)
+        if kind in _LEAVING and id in entered_at:
+            source = resolve(source_name)
             # Executors' clocks may differ by a little: no time in a state is negative.
-            seconds.setdefault(source, {}).setdefault(target, []).append(max(at - entered[id], 0) / _SECOND)
+            seconds.setdefault(source, {}).setdefault(target, []).append(max(at - entered_at[id], 0) / _SECOND)
             if duration_ms is not None:
                 handlers.setdefault(source, []).append(duration_ms / 1000)
-        entered[id] = at
+            elif kind == ActionKind.TRANSITION:
+                deadlines[source, target] += 1
+        entered_at[id] = at
+        entries[target] += 1
     ways, stays = {}, {}
     for source, targets in seconds.items():
-        all_ = sorted(each for some in targets.values() for each in some)
+        entered = entries[source]
         for target, some in targets.items():
-            ways[source, target] = TransitionStatistics(len(some), len(some) / len(all_), median(some))
+            late = deadlines[source, target] / entered
+            ways[source, target] = TransitionStatistics(len(some), len(some) / entered, median(some), late)
+        all_ = sorted(each for some in targets.values() for each in some)
         ran = handlers.get(source)
-        stays[source] = StateStatistics(len(all_), median(all_), _compute_p95(all_), median(ran) if ran else None)
+        stays[source] = StateStatistics(
+            len(all_), median(all_), compute_p95(all_), median(ran) if ran else None, entered
+        )
     return ways, stays
 
 
-def _compute_p95(ordered: Sequence[float]) -> float:
+def compute_p95(ordered: Sequence[float]) -> float:
     """Return the least value that 95 of 100 values do not exceed."""
     return ordered[math.ceil(0.95 * len(ordered)) - 1]

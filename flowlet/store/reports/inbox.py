@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from flowlet.definition.versions.state_names import NO_RENAMES, StateNames
-from flowlet.instance.instance import ENTRY_KINDS, Instance, Status
+from flowlet.instance.inbox_entry import InboxEntry, Vote
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
+from flowlet.store.people.asked_questions import AskedQuestion, read_votes
+from flowlet.store.people.entry_rows import read_entries
+from flowlet.store.people.tables import INBOX, build_team_pattern
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery
 from flowlet.store.search.renamed_states import build_state_condition
-from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
+from flowlet.store.tables import IS_NOT_DONE, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
 __all__ = [
@@ -48,10 +52,19 @@ class WaitingInstance:
 
     Attributes:
         since: When it entered its state, in microseconds since 1970 UTC.
+        entry: Its entry in the inbox; None if it has none, which the doctor reports.
+        votes: What persons have chosen in this visit of its state.
     """
 
     instance: Instance
     since: int
+    entry: InboxEntry | None = None
+    votes: tuple[Vote, ...] = ()
+
+    @property
+    def question(self) -> AskedQuestion:
+        """Its question, and what has been chosen so far."""
+        return AskedQuestion(self.entry, self.votes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +125,8 @@ async def read_inbox(
     type: str | None = None,
     state: str | None = None,
     by_deadline: bool = True,
+    assignee: str | None = None,
+    teams: Collection[str] | None = None,
     limit: int = 25,
     cursor: str | None = None,
 ) -> Inbox:
@@ -124,6 +139,8 @@ async def read_inbox(
         state: One of the manual state's names; None for any.
         by_deadline: Whether the nearest deadline comes first, and then, by age, the workflows without one. Otherwise
             the workflow whose last change is the longest ago comes first: an edit or a pause is a change.
+        assignee: Only those that are assigned to this user; None for any.
+        teams: Only those that one of these teams may answer; None for any.
         limit: How many at most, 1 to 1,000.
         cursor: The ``next_cursor`` of the page before, in the same order.
 
@@ -143,12 +160,16 @@ async def read_inbox(
 
     async def read_in_session(session: DatabaseSession) -> Inbox:
         where, values = _build_conditions(query, names)
+        if assignee is not None or teams is not None:
+            part, more = _build_entry_condition(assignee, teams)
+            where, values = f"{where} AND {part}", {**values, **more}
         found = await _read_page(session, query, where, values)
         has_more, found = len(found) > limit, found[:limit]
-        entered = await _read_entry_times(session, [instance.id for instance in found])
+        ids = [instance.id for instance in found]
+        entries, votes = await read_entries(session, ids), await read_votes(session, ids)
         groups, waiting = await _read_groups(session, names), await _count_up_to(session, MAX_COUNTED + 1)
         return Inbox(
-            tuple(WaitingInstance(one, entered.get(one.id, one.modified_us)) for one in found),
+            tuple(_build_waiting(one, entries.get(one.id), votes.get(one.id, [])) for one in found),
             await _count_matches(session, where, values, waiting) if has_more or cursor else len(found),
             encode_cursor(query.order, _get_sort_value(query, found[-1]), found[-1].id) if has_more else None,
             waiting,
@@ -205,17 +226,27 @@ async def _count_up_to(session: DatabaseSession, most: int) -> int:
     return int(count)
 
 
-async def _read_entry_times(session: DatabaseSession, ids: Sequence[int]) -> dict[int, int]:
-    """Return when each of these last entered a state: the row's own time may be that of an edit."""
-    if not ids:
-        return {}
-    expressions = session.dialect.expressions
-    kinds = ", ".join(f"'{kind}'" for kind in ENTRY_KINDS)
-    sql = (
-        f"SELECT workflow_id, MAX(at) FROM {ACTION} "
-        f"WHERE workflow_id IN ({expressions.build_ids_sql('ids')}) AND kind IN ({kinds}) GROUP BY workflow_id"
-    )
-    return dict(await session.fetch_rows(sql, {"ids": expressions.encode_ids(ids)}))
+def _build_waiting(instance: Instance, entry: InboxEntry | None, votes: Iterable[Vote]) -> WaitingInstance:
+    if entry is None or entry.visit != instance.visit:
+        return WaitingInstance(instance, instance.modified_us)
+    counted = tuple(vote for vote in votes if vote.visit == instance.visit)
+    return WaitingInstance(instance, entry.entered_us, entry, counted)
+
+
+def _build_entry_condition(assignee: str | None, teams: Collection[str] | None) -> tuple[str, dict[str, Any]]:
+    """Return the condition of instances by their entries: those of few, which are read first."""
+    parts, values = [], {}
+    if assignee is not None:
+        parts.append("assignee = :assignee")
+        values["assignee"] = assignee
+    if teams is not None:
+        values |= {f"team_{place}": build_team_pattern(name) for place, name in enumerate(teams)}
+        terms = [f"teams LIKE :team_{place}" for place, _ in enumerate(teams)]
+        # In groups: SQLite refuses an expression that is nested a thousand deep, as a chain of so many terms is.
+        groups = [" OR ".join(terms[start : start + 100]) for start in range(0, len(terms), 100)]
+        parts.append(" OR ".join(f"({group})" for group in groups) or "1 = 0")
+    where = " AND ".join(f"({part})" for part in parts)
+    return f"id IN (SELECT workflow_id FROM {INBOX} WHERE {where})", values
 
 
 async def _read_groups(session: DatabaseSession, names: StateNames) -> tuple[InboxGroup, ...]:

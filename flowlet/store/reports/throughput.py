@@ -1,10 +1,11 @@
-"""How much happened in each minute or hour: transitions, failures, ends."""
+"""How much happened in each minute or hour: transitions, failures, ends, and what was opened."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from flowlet.store.connection import Connections
+from flowlet.store.counter_buckets import COUNTER_COLUMNS
 from flowlet.store.counters import CounterStore
 
 __all__ = ["ThroughputInterval", "read_throughput"]
@@ -21,6 +22,7 @@ class ThroughputInterval:
         finished: How many instances became FINISHED.
         failed: How many became FAILED.
         cancelled: How many became CANCELLED.
+        opened: How many were created, or opened again after their end.
     """
 
     start: int
@@ -29,6 +31,12 @@ class ThroughputInterval:
     finished: int
     failed: int
     cancelled: int
+    opened: int = 0
+
+    @property
+    def ended(self) -> int:
+        """How many ended, whatever their status then."""
+        return self.finished + self.failed + self.cancelled
 
 
 async def read_throughput(
@@ -51,7 +59,7 @@ async def read_throughput(
         StoreUnavailableError: If the database is unavailable.
     """
     first = since - since % step_microseconds
-    spans = {start: [0, 0, 0, 0, 0] for start in range(first, until, step_microseconds)}
+    spans = {start: [0] * len(COUNTER_COLUMNS) for start in range(first, until, step_microseconds)}
     for start, *numbers in await CounterStore(connections).sum_by_start(since=first, until=until, type=type):
         sums = spans[start - start % step_microseconds]
         for place, number in enumerate(numbers):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
 
-from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance, Status
+from flowlet.instance.action import ENTRY_KINDS, Action, ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.tables import ACTION
@@ -82,7 +83,7 @@ class ManualAction:
 
     at: int
     kind: ActionKind
-    username: str
+    person: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +216,9 @@ def _build_visits(
                 continue
         if line.duration_ms is not None:
             _add_run(stay, line)
-        if line.username and line.kind is not ActionKind.TRANSITION:
-            stay.manual_actions.append(ManualAction(line.at_us, line.kind, line.username))
+        person = line.on_behalf_of or line.username
+        if person and line.kind is not ActionKind.TRANSITION:
+            stay.manual_actions.append(ManualAction(line.at_us, line.kind, person))
         if line.kind in (ActionKind.PAUSED, ActionKind.RESUMED):
             is_held = line.kind is ActionKind.PAUSED
         elif line.kind in ENTRY_KINDS and line.to_state:

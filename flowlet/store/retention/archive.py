@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
@@ -12,9 +12,9 @@ from flowlet.instance.instance import ENDED_STATUSES, Status
 from flowlet.store.columns import Table, list_names
 from flowlet.store.commits import Commit
 from flowlet.store.connection import Connections
-from flowlet.store.counter_buckets import ALL_TIME, SHARED_WRITER_ID, count_end, sum_buckets
+from flowlet.store.counter_buckets import ALL_TIME, SHARED_WRITER_ID, count_end, count_opened, sum_buckets
 from flowlet.store.database_session import DatabaseSession
-from flowlet.store.tables import ACTION, DEFINITION, EXTERNAL_ID, MESSAGE, WORKFLOW
+from flowlet.store.tables import ACTION, DEFINITION, EXTERNAL_ID, INSTANCE_TABLES, MESSAGE, SPAWN, WORKFLOW
 
 __all__ = ["ImportResult", "TreeRows", "import_definition", "import_tree", "read_definition_rows", "read_tree_rows"]
 
@@ -37,20 +37,31 @@ class ImportResult(Enum):
 
 @dataclass(frozen=True, slots=True)
 class TreeRows:
-    """The rows of a tree, by column: the instances with the root first, their history in order, their messages."""
+    """The rows of a tree, by column: the instances with the root first, their history in order, their messages.
+
+    Attributes:
+        people: The other rows, about people and of children to be made, whose first column is the instance's id, by
+            the name of their table.
+    """
 
     instances: Sequence[Row]
     history: Sequence[Row]
     messages: Sequence[Row] = ()
+    people: Mapping[str, Sequence[Row]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, line: Mapping[str, Any]) -> TreeRows:
         """Return the tree of a line of an export."""
-        return cls(line["instances"], line["history"], line["messages"])
+        return cls(line["instances"], line["history"], line["messages"], line["people"])
 
     def to_json(self) -> dict[str, Any]:
         """Return the line of an export."""
-        return {"instances": self.instances, "history": self.history, "messages": self.messages}
+        return {
+            "instances": self.instances,
+            "history": self.history,
+            "messages": self.messages,
+            "people": dict(self.people),
+        }
 
     @property
     def tables(self) -> Sequence[tuple[Table, Sequence[Row]]]:
@@ -59,8 +70,8 @@ class TreeRows:
 
     @property
     def is_open(self) -> bool:
-        """Whether one of the instances has not ended."""
-        return any(row["status"] not in ENDED_STATUSES for row in self.instances)
+        """Whether one of the instances has not ended, or is still to be made."""
+        return bool(self.people.get(SPAWN.name)) or any(row["status"] not in ENDED_STATUSES for row in self.instances)
 
     def remove_ids(self) -> tuple[list[Row], ...]:
         """Return the rows with external ids in place of ids, and others without their own, to compare two databases."""
@@ -71,7 +82,11 @@ class TreeRows:
             [{**row, "id": 0, "workflow_id": names[row["workflow_id"]]} for row in rows]
             for rows in (self.history, self.messages)
         ]
-        return sorted(renamed, key=lambda row: str(row["external_id"])), *others
+        people = [
+            [{**row, "table": name, "workflow_id": names[row["workflow_id"]]} for row in rows]
+            for name, rows in sorted(self.people.items())
+        ]
+        return sorted(renamed, key=lambda row: str(row["external_id"])), *others, *people
 
     def renumber(self, ids: Mapping[int, Any], lines: Mapping[int, Any], messages: Mapping[int, Any]) -> TreeRows:
         """Return the rows under other ids.
@@ -95,7 +110,11 @@ class TreeRows:
             [{**row, "id": new.get(row["id"], row["id"]), "workflow_id": ids[row["workflow_id"]]} for row in rows]
             for rows, new in ((self.history, lines), (self.messages, messages))
         )
-        return TreeRows(instances, history, sent)
+        people = {
+            name: [{**row, "workflow_id": ids[row["workflow_id"]]} for row in rows]
+            for name, rows in self.people.items()
+        }
+        return TreeRows(instances, history, sent, people)
 
 
 async def read_tree_rows(connections: Connections, ids: Sequence[int]) -> TreeRows:
@@ -118,6 +137,10 @@ async def _read_rows(session: DatabaseSession, ids: Sequence[int]) -> TreeRows:
         await _fetch_by_ids(session, WORKFLOW, "id", ids),
         await _fetch_by_ids(session, ACTION, "workflow_id", ids),
         await _fetch_by_ids(session, MESSAGE, "workflow_id", ids),
+        {
+            table.name: await _fetch_by_ids(session, table, "workflow_id", ids, order=", ".join(table.primary_key))
+            for table in INSTANCE_TABLES
+        },
     )
 
 
@@ -200,11 +223,15 @@ async def _insert_tree(session: DatabaseSession, tree: TreeRows) -> None:
         if rows:
             await session.dialect.writes.raise_next_id(session.raw, table, max(row["id"] for row in rows))
             await _insert(session, table, rows)
+    for table in INSTANCE_TABLES:
+        await _insert(session, table, tree.people.get(table.name, ()))
     ends = Counter((row["workflow_type"], row["status"]) for row in tree.instances if row["status"] in ENDED_STATUSES)
     counts = sum_buckets(
         count_end(Status(status), minutes=ALL_TIME, start=0, type=type, amount=count)
         for (type, status), count in ends.items()
     )
+    opened = [count_opened([row["workflow_type"]], row["created"]) for row in tree.instances if row["ended"] is None]
+    counts = sum_buckets([*counts, *(count for part in opened for count in part)])
     await session.dialect.writes.add_counts(session.raw, SHARED_WRITER_ID, counts)
     groups = {row["executor_group"] for row in tree.instances if row["status"] not in ENDED_STATUSES}
     session.pending_commit = Commit(frozenset(groups), ()) if groups else None
@@ -223,13 +250,17 @@ async def _find_by_external_ids(session: DatabaseSession, names: Sequence[str]) 
     return found
 
 
-async def _fetch_by_ids(session: DatabaseSession, table: Table, column: str, ids: Sequence[int]) -> list[Row]:
+async def _fetch_by_ids(
+    session: DatabaseSession, table: Table, column: str, ids: Sequence[int], *, order: str = "id"
+) -> list[Row]:
     members, values = _bind_ids(session, ids)
-    sql = f"SELECT {list_names(table.columns)} FROM {table} WHERE {column} IN ({members}) ORDER BY id"
+    sql = f"SELECT {list_names(table.columns)} FROM {table} WHERE {column} IN ({members}) ORDER BY {order}"
     return [_name_values(table, row) for row in await session.fetch_rows(sql, values)]
 
 
 async def _insert(session: DatabaseSession, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    if not rows:
+        return
     values = [[row[column.name] for column in table.columns] for row in rows]
     await session.dialect.writes.insert_rows(session.raw, table, table.columns, values)
 

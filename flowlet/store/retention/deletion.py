@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from flowlet.instance.instance import ENDED_STATUSES, Status
+from flowlet.store.children.unmade import find_parents_of_unmade
 from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.counter_buckets import PRUNED, SHARED_WRITER_ID, CounterBucket, count_end, sum_buckets
@@ -81,6 +82,8 @@ async def delete_parts(
     """
 
     async def lock_and_delete(session: DatabaseSession) -> Deleted:
+        if keeps_external_ids:
+            await session.dialect.writes.announce_kept_external_ids(session.raw)
         locked = await _lock_instances(session, parts)
         strays = await _find_stray_parents(session, parts, locked)
         kept = [part for part in parts if _is_deletable(part, locked) and strays.isdisjoint(part.ids)]
@@ -119,17 +122,19 @@ def _is_deletable(part: TreePart, locked: dict[int, _LockedInstance]) -> bool:
 async def _find_stray_parents(
     session: DatabaseSession, parts: Sequence[TreePart], locked: dict[int, _LockedInstance]
 ) -> set[int]:
-    """Return the instances that have a child which is in no part: it was created since the tree was read.
+    """Return the instances that have a child which is in no part: created since the tree was read, or to be made.
 
-    The parents are locked and have ended, if the part is deleted: they create no more.
+    The parents are locked and have ended, if the part is deleted: they spawn no more. Those that have unmade children
+    are read first: what was not to be made then is among the children.
     """
     ids = {id for part in parts for id in part.ids}
     parents = sorted(id for id in ids if id in locked and locked[id].children)
     if not parents:
         return set()
+    spawning = await find_parents_of_unmade(session, parents)
     members, values = _bind_ids(session, parents)
     sql = f"SELECT id, parent_id FROM {WORKFLOW} WHERE parent_id IN ({members})"
-    return {parent for id, parent in await session.fetch_rows(sql, values) if id not in ids}
+    return spawning | {parent for id, parent in await session.fetch_rows(sql, values) if id not in ids}
 
 
 async def _delete_instances(

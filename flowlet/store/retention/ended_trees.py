@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from flowlet.instance.instance import ENDED_STATUSES, Status
+from flowlet.store.children.unmade import find_parents_of_unmade
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.tables import IS_ENDED_ROOT, WORKFLOW
@@ -53,7 +54,7 @@ class EndedTree:
         root_id: The root.
         before: The root is deleted only if it has ended before this time, in microseconds since 1970 UTC.
         parents: The parent of each instance, level by level; None for the root.
-        is_open: Whether one of them has not ended.
+        is_open: Whether one of them has not ended, or is still to be made.
     """
 
     root_id: int
@@ -146,6 +147,8 @@ async def read_ended_trees(
 ) -> list[EndedTree]:
     """Return the trees of these roots; what is below an instance that has no children is not looked for.
 
+    A tree is open while some of its instances are still to be made.
+
     Args:
         connections: The database's.
         roots: The roots.
@@ -158,6 +161,9 @@ async def read_ended_trees(
     trees = {root.id: EndedTree(root.id, before, {root.id: None}) for root in roots}
     tree_of = {root.id: trees[root.id] for root in roots if root.children}
     while tree_of:
+        # Read before the children: what is not to be made then is among these.
+        for id in await _find_spawning(connections, sorted(tree_of)):
+            tree_of[id].is_open = True
         below: dict[int, EndedTree] = {}
         for id, parent, status, children in await _read_children(connections, sorted(tree_of)):
             tree = tree_of[parent]
@@ -167,6 +173,10 @@ async def read_ended_trees(
                 below[id] = tree
         tree_of = {id: tree for id, tree in below.items() if is_whole or not tree.is_open}
     return list(trees.values())
+
+
+async def _find_spawning(connections: Connections, ids: Sequence[int]) -> set[int]:
+    return await connections.read(lambda session: find_parents_of_unmade(session, ids))
 
 
 async def _read_children(connections: Connections, ids: Sequence[int]) -> list[tuple[int, int, str, int]]:

@@ -39,9 +39,7 @@ async def find_pruned_by_external_id(connections: Connections, external_id: str)
     Raises:
         StoreUnavailableError: If the database is unavailable.
     """
-    sql = f"SELECT {_READER.select_list} FROM {EXTERNAL_ID} WHERE external_id = :external_id"
-    rows = await connections.read(lambda session: session.fetch_rows(sql, {"external_id": external_id}))
-    return _READER.parse(rows[0]) if rows else None
+    return await _find(connections, "external_id", external_id)
 
 
 async def find_pruned_by_id(connections: Connections, id: int) -> PrunedInstance | None:
@@ -50,8 +48,12 @@ async def find_pruned_by_id(connections: Connections, id: int) -> PrunedInstance
     Raises:
         StoreUnavailableError: If the database is unavailable.
     """
-    sql = f"SELECT {_READER.select_list} FROM {EXTERNAL_ID} WHERE workflow_id = :id"
-    rows = await connections.read(lambda session: session.fetch_rows(sql, {"id": id}))
+    return await _find(connections, "workflow_id", id)
+
+
+async def _find(connections: Connections, column: str, value: int | str) -> PrunedInstance | None:
+    sql = f"SELECT {_READER.select_list} FROM {EXTERNAL_ID} WHERE {column} = :value"
+    rows = await connections.read(lambda session: session.fetch_rows(sql, {"value": value}))
     return _READER.parse(rows[0]) if rows else None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from flowlet.accounts.audit import AuditEntry
 from flowlet.instance.new_instance import Created, NewInstance
 from flowlet.store.commits import Commit
 from flowlet.store.database_session import DatabaseSession
@@ -76,9 +77,11 @@ class ScheduleChange:
         instances: The instances to create.
         is_firing: Whether the last of them becomes the instance that the schedule has created last: a backfill leaves
             that as it is.
+        audit: What the audit records of it.
     """
 
     record: ScheduleRecord
+    audit: AuditEntry
     instances: Sequence[NewInstance] = ()
     is_firing: bool = False
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.definition.definition import Definition
 from flowlet.errors import RefusedError, UnknownScheduleError
 from flowlet.instance.new_instance import Created
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
+from flowlet.store.definitions import save_concurrently
+from flowlet.store.people.audit import write_audit
 from flowlet.store.schedules.declared import DeclaredResult, find_unsaved_schedules, save_declared_schedules
 from flowlet.store.schedules.firing import (
     FiredSchedule,
@@ -32,9 +35,6 @@ from flowlet.store.schedules.table import SCHEDULE, ScheduleRecord
 from flowlet.text import MAX_INTEGER, MAX_NAME_LENGTH
 
 __all__ = ["ScheduleStore"]
-
-MAX_SAVE_ATTEMPTS = 10
-"""How often a start can lose against others that store the same schedules at the same time."""
 
 
 class ScheduleStore:
@@ -84,13 +84,7 @@ class ScheduleStore:
         async def save(session: DatabaseSession) -> DeclaredResult:
             return await save_declared_schedules(session, given, now=now)
 
-        for _ in range(MAX_SAVE_ATTEMPTS - 1):
-            try:
-                return await self._connections.write(save)
-            except Exception as error:
-                if not self._connections.dialect.errors.is_refusal(error):
-                    raise
-        return await self._connections.write(save)
+        return await save_concurrently(self._connections, save)
 
     async def insert(self, record: ScheduleRecord) -> ScheduleRecord:
         """Add a schedule, and return it with its id.
@@ -103,6 +97,8 @@ class ScheduleStore:
             if await find_schedules(session, "name = :name", {"name": record.name}):
                 raise _build_name_refusal(record.name)
             await insert_schedule(session, record)
+            entry = AuditEntry(record.created_by or "", AuditAction.SCHEDULE_CREATED, record.name, record.type)
+            await write_audit(session, [entry], now=record.created)
             report_change(session)
             (stored,) = await find_schedules(session, "name = :name", {"name": record.name})
             return stored
@@ -146,12 +142,15 @@ class ScheduleStore:
                 changed = replace(changed, last_workflow_id=created[-1].id)
             if changed != record:
                 await update_schedule(session, changed)
+            await write_audit(session, [change.audit], now=now)
             report_change(session, groups=sorted({new.group for new in change.instances}))
             return changed, created
 
         return await self._connections.write(lock_and_change)
 
-    async def delete(self, name: str, check: Callable[[ScheduleRecord], None]) -> ScheduleRecord:
+    async def delete(
+        self, name: str, check: Callable[[ScheduleRecord], None], *, deleted_by: str, now: int
+    ) -> ScheduleRecord:
         """Lock a schedule, check, delete it, and return it as it was.
 
         Raises:
@@ -163,6 +162,8 @@ class ScheduleStore:
             record = await _lock(session, name)
             check(record)
             await session.execute(f"DELETE FROM {SCHEDULE} WHERE id = :id", {"id": record.id})
+            entry = AuditEntry(deleted_by, AuditAction.SCHEDULE_DELETED, record.name, record.type)
+            await write_audit(session, [entry], now=now)
             report_change(session)
             return record
 

@@ -9,7 +9,7 @@ from typing import Any
 from flowlet.instance.json_text import parse_json
 from flowlet.store.columns import Codec, Column, ColumnType, Index, RowEncoder, RowReader, Table
 from flowlet.workflow.schedule import CatchUp, Overlap
-from flowlet.workflow.timetable import EVERY_PREFIX, Timetable
+from flowlet.workflow.timetable import Timetable, read_cron, read_interval
 
 __all__ = ["SCHEDULE", "SCHEDULE_ENCODER", "SCHEDULE_READER", "ScheduleRecord", "ScheduleSource"]
 
@@ -135,12 +135,12 @@ class ScheduleRecord:
     @property
     def cron(self) -> str | None:
         """The cron expression; None for an interval."""
-        return None if self.spec.startswith(EVERY_PREFIX) else self.spec
+        return read_cron(self.spec)
 
     @property
     def every(self) -> str | None:
         """The interval, as a duration; None for a cron expression."""
-        return self.spec.removeprefix(EVERY_PREFIX) if self.spec.startswith(EVERY_PREFIX) else None
+        return read_interval(self.spec)
 
     @property
     def vars(self) -> dict[str, Any]:

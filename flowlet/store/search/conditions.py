@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from flowlet.instance.instance import Status
 from flowlet.instance.json_text import parse_outside_json, write_json
 from flowlet.instance.version_gate import GATE_PREFIX
 from flowlet.store.database_session import DatabaseSession, build_in_list
+from flowlet.store.dialects.json_path import is_position
 from flowlet.store.gates.gated_instances import VERSION_GATES_END
 from flowlet.store.search.prefix import build_prefix_search
-from flowlet.store.search.query import TIME_COLUMNS, SearchQuery, VariableFilter
+from flowlet.store.search.query import CONTAINS, TIME_COLUMNS, SearchQuery, VariableFilter
 from flowlet.store.tables import HAS_BUSINESS_KEY, IS_CANCELLED, IS_NOT_DONE, IS_READY, IS_RETRYING
 
 __all__ = ["UNINDEXED_STATUSES", "build_conditions", "build_name_condition"]
@@ -74,20 +76,64 @@ def _build_status_conditions(query: SearchQuery) -> tuple[list[str], dict[str, A
 def _build_variable_condition(
     variable: VariableFilter, session: DatabaseSession, bind: str
 ) -> tuple[str, dict[str, Any]]:
-    """Return the condition on a variable, and the values of its binds."""
-    dialect, sources = session.dialect, _list_json_spellings(variable.value)
+    """Return the condition on a variable, or on a value within one, and the values of its binds."""
+    if variable.sign == CONTAINS:
+        return _build_part_condition(variable, session, bind)
+    if variable.sign:
+        return _build_range_condition(variable, session, bind)
+    sources = _list_json_spellings(variable.value)
     binds, values = build_in_list(f"{bind}_value", sources)
-    if not dialect.expressions.has_slow_json:
-        return f"{dialect.expressions.build_variable_sql(bind)} IN ({binds})", {
-            bind: dialect.expressions.build_variable_path(variable.name),
-            **values,
-        }
-    # Variables are stored without spaces: a document with this variable contains this piece of text.
-    spelled = [_escape_like(f'"{variable.name}":{source}') for source in sources]
-    texts = {f"{bind}_text_{place}": f"%{text}%" for place, text in enumerate(spelled)}
+    either = []
+    for place, path in enumerate(variable.paths):
+        part, more = _build_path_condition(path, sources, binds, session, f"{bind}_{place}")
+        either.append(part)
+        values |= more
+    return f"({' OR '.join(either)})", values
+
+
+def _build_range_condition(variable: VariableFilter, session: DatabaseSession, bind: str) -> tuple[str, dict[str, Any]]:
+    """Return the condition that a variable is on one side of a bound, and the values of its binds."""
+    expressions, number = session.dialect.expressions, variable.bound
+    either, values = [], {}
+    for place, path in enumerate(variable.paths):
+        one = f"{bind}_{place}"
+        either.append(expressions.build_range_sql(one, variable.sign, is_number=number is not None))
+        values[one] = expressions.build_variable_path(path)
+        values[f"{one}_bound"] = str(variable.value) if number is None else write_json(number)
+    return f"({' OR '.join(either)})", values
+
+
+def _build_part_condition(variable: VariableFilter, session: DatabaseSession, bind: str) -> tuple[str, dict[str, Any]]:
+    """Return the condition that a variable is a text which contains another one, and the values of its binds."""
+    expressions, sought = session.dialect.expressions, str(variable.value)
+    values = {f"{bind}_part": f"%{_escape_like(sought)}%"}
+    either = []
+    for place, path in enumerate(variable.paths):
+        one = f"{bind}_{place}"
+        values[one] = expressions.build_variable_path(path)
+        either.append(expressions.build_part_sql(one, f"{bind}_part"))
+    found = f"({' OR '.join(either)})"
+    if not expressions.has_slow_json:
+        return found, values
+    # A document with such a text contains it as JSON writes it, in which only few characters differ.
+    values[f"{bind}_text"] = f"%{_escape_like(write_json(sought)[1:-1])}%"
+    return f"LOWER(vars) LIKE LOWER(:{bind}_text) ESCAPE '!' AND {found}", values
+
+
+def _build_path_condition(
+    path: Sequence[str], sources: Sequence[str], binds: str, session: DatabaseSession, bind: str
+) -> tuple[str, dict[str, Any]]:
+    """Return the condition that the value at a path is one of ``sources``, whose binds are given."""
+    expressions = session.dialect.expressions
+    values = {bind: expressions.build_variable_path(path)}
+    part = f"{expressions.build_variable_sql(bind)} IN ({binds})"
+    if not expressions.has_slow_json:
+        return part, values
+    # Variables are stored without spaces: a document with this value contains this piece of text.
+    name = "" if len(path) > 1 and is_position(path[-1]) else f'"{path[-1]}":'
+    texts = {f"{bind}_text_{place}": f"%{_escape_like(name + source)}%" for place, source in enumerate(sources)}
     either = " OR ".join(f"vars LIKE :{text} ESCAPE '!'" for text in texts)
-    part = f"({either}) AND {dialect.expressions.build_variable_sql(bind)} IN ({binds})"
-    return part, {bind: dialect.expressions.build_variable_path(variable.name), **values, **texts}
+    return f"({either}) AND {part}", {**values, **texts}
 
 
 async def build_name_condition(query: SearchQuery, session: DatabaseSession) -> tuple[list[str], dict[str, Any], bool]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 from flowlet.errors import SearchError
 from flowlet.instance.instance import Instance, Status
-from flowlet.instance.json_text import find_json_faults
+from flowlet.instance.json_text import find_json_faults, parse_outside_json
 from flowlet.store.search.cursor import decode_cursor
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER, find_text_fault
 
-__all__ = ["MAX_COUNTED", "TIME_COLUMNS", "SearchQuery", "SearchResult", "SortKey", "VariableFilter"]
+__all__ = [
+    "MAX_COUNTED",
+    "TIME_COLUMNS",
+    "SearchQuery",
+    "SearchResult",
+    "SortKey",
+    "VariableFilter",
+    "parse_variable_filter",
+]
 
 SortKey: TypeAlias = Literal["id", "created", "modified", "next_activation"]
 """The sort keys; instances without a next activation come last in either direction."""
@@ -24,6 +33,14 @@ MAX_COUNTED = 10_000
 MAX_ROWS, MAX_OFFSET, MAX_VARIABLES = 1_000, 10_000, 5
 MAX_SEARCHED_TEXT_LENGTH = 2_000
 
+CONTAINS = "~"
+SIGNS = ("<=", ">=", "<", ">", CONTAINS)
+"""The ends of names that compare; the longer ones first."""
+_CONDITION = re.compile(r"([^=<>~]*)(<=|>=|=|<|>|~)(.*)", re.DOTALL)
+MAX_PATH_PARTS = 31
+"""MariaDB reads no longer path."""
+_NO_PART = re.compile(r"-.*|[\s+]+\d+", re.DOTALL)
+"""What is no part of a path: PostgreSQL would read a signed number as a position, and MariaDB reads no minus there."""
 _IDS = ("id", "parent_id")
 _NAMES = ("external_id", "business_key", "prefix", "workflow_type", "state", "executor_group", "fingerprint")
 TIME_COLUMNS = ("created", "modified", "next_activation")
@@ -31,14 +48,67 @@ TIME_COLUMNS = ("created", "modified", "next_activation")
 
 @dataclass(frozen=True, slots=True)
 class VariableFilter:
-    """The condition that a top-level variable has a value.
+    """The condition that a variable has a value, or that a value within it has: ``reviewer.limit``, ``items.0.sku``.
 
-    A text matches the same text, and also the number, true, false or null that it spells, because that is how people
-    type one. Any other value matches itself. A whole number matches 3 as well as 3.0.
+    A name that ends in ``<``, ``<=``, ``>`` or ``>=`` is a range: of numbers if the value is one, or spells one, else
+    of texts, by code points, such as dates. One that ends in ``~`` means a text that contains the given one, in upper
+    or lower case. A name with a dot may also be that of a variable which has the dot in its name. A text matches the
+    same text, and also the number, true, false or null that it spells, because that is how people type one. Any other
+    value matches itself. A whole number matches 3 as well as 3.0.
     """
 
     name: str
     value: str | float | bool | None
+
+    @property
+    def sign(self) -> str:
+        """How the value is compared: ``<``, ``<=``, ``>``, ``>=``, ``~``; "" if it has to be equal."""
+        return next((sign for sign in SIGNS if self.name.endswith(sign)), "")
+
+    @property
+    def bound(self) -> float | None:
+        """The bound of a range of numbers, which a text may spell; None for a range of texts."""
+        value: Any = self.value
+        if isinstance(value, str):
+            try:
+                value, faults = parse_outside_json(value)
+            except ValueError:
+                return None
+            value = None if faults else value
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    @property
+    def typed_name(self) -> str:
+        """The name without what compares."""
+        return self.name.removesuffix(self.sign).rstrip() if self.sign else self.name
+
+    @property
+    def description(self) -> str:
+        """What is compared, in words, such as "the numbers in the variable amount"."""
+        name = " or ".join(" → ".join(path) for path in self.paths)
+        if self.sign == CONTAINS:
+            return f"a part of the text, in any case, in the variable {name}"
+        if self.sign:
+            kind = "the numbers" if self.bound is not None else "the texts, character by character,"
+            return f"{kind} in the variable {name}"
+        return f"the whole value of the variable {name}"
+
+    @property
+    def paths(self) -> tuple[tuple[str, ...], ...]:
+        """The paths that the name may mean: the name itself, and its parts between the dots."""
+        name = self.typed_name
+        parts = tuple(name.split("."))
+        is_path = 1 < len(parts) <= MAX_PATH_PARTS and all(parts) and not any(map(_NO_PART.fullmatch, parts[1:]))
+        return ((name,), parts) if is_path else ((name,),)
+
+
+def parse_variable_filter(text: str) -> VariableFilter | None:
+    """Return the condition of a text such as ``amount=3``, ``due >= 2026-11-24`` or ``name~glass``; None for none."""
+    found = _CONDITION.fullmatch(text)
+    if found is None:
+        return None
+    name, sign, value = found[1].strip(), "" if found[2] == "=" else found[2], found[3].strip()
+    return VariableFilter(f"{name}{sign}", value) if name else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,8 +253,14 @@ def _check_variables(variables: Sequence[VariableFilter]) -> Iterator[tuple[str,
         yield from _check_text(f"variables.{place}.name", variable.name, MAX_IDENTIFIER_LENGTH)
         if any(letter in '"\\' or letter < " " for letter in str(variable.name)):
             yield f"variables.{place}.name", "has a quote, a backslash or a control character: a search cannot find it"
+        elif str(variable.name).startswith("-"):
+            yield f"variables.{place}.name", "begins with a minus: a search cannot find it"
         value = variable.value
-        if isinstance(value, str) and value:
+        if variable.sign == CONTAINS and not (isinstance(value, str) and value and any(variable.paths[0])):
+            yield f"variables.{place}.value", "has to be a name and a text, which the variable is to contain"
+        elif variable.sign and (isinstance(value, bool | None) or not any(path[0] for path in variable.paths)):
+            yield f"variables.{place}.value", "has to be a name and a number or a text, to compare with"
+        elif isinstance(value, str) and value:
             yield from _check_text(f"variables.{place}.value", value, MAX_SEARCHED_TEXT_LENGTH)
         elif not isinstance(value, str | int | float | None) or (isinstance(value, float) and not math.isfinite(value)):
             yield f"variables.{place}.value", "has to be a text, a number, true, false or null"

@@ -7,6 +7,7 @@ from typing import Any
 from flowlet.definition.versions.state_names import StateNames
 from flowlet.instance.fingerprint import compute_fingerprint, extract_message
 from flowlet.store.database_session import DatabaseSession, build_in_list
+from flowlet.store.search.failed_states import FailedInstance, find_failed_states
 from flowlet.store.search.query import SearchQuery
 from flowlet.store.tables import IS_FAILING, WORKFLOW
 
@@ -53,7 +54,7 @@ def list_fingerprints(fingerprint: str, type: str, state: str, reason: str | Non
     Args:
         fingerprint: The fingerprint of an instance with this error.
         type: The instance's workflow.
-        state: Its state.
+        state: The state in which it failed.
         reason: Its reason. One that was cut where the fingerprint was not has no other fingerprints.
         names: The names of all states.
     """
@@ -67,7 +68,8 @@ def list_fingerprints(fingerprint: str, type: str, state: str, reason: str | Non
 async def _find_fingerprints(session: DatabaseSession, fingerprint: str, names: StateNames) -> list[str]:
     if not names.has_renames:
         return [fingerprint]
-    sql = f"SELECT workflow_type, state, reason FROM {WORKFLOW} WHERE {IS_FAILING} AND fingerprint = :one LIMIT 1"
-    for type, state, reason in await session.fetch_rows(sql, {"one": fingerprint}):
-        return list_fingerprints(fingerprint, type, state, reason, names)
+    sql = f"SELECT id, workflow_type, state, reason FROM {WORKFLOW} WHERE {IS_FAILING} AND fingerprint = :one LIMIT 1"
+    for id, type, state, reason in await session.fetch_rows(sql, {"one": fingerprint}):
+        states = await find_failed_states(session, [FailedInstance(id, fingerprint, type, state, reason)])
+        return list_fingerprints(fingerprint, type, states[id], reason, names)
     return [fingerprint]

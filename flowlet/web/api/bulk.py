@@ -21,9 +21,10 @@ from flowlet.web.bulk import (
     bind_operation,
     search_pages,
 )
+from flowlet.web.bulk_forecast import MAX_FORECAST, forecast_operation
 from flowlet.web.bulk_runs import BulkRun
 from flowlet.web.deadline import compute_background_seconds
-from flowlet.web.field_types import OptionalText, WholeNumber
+from flowlet.web.field_types import NOT_BLANK_PATTERN, OptionalText, WholeNumber
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body
@@ -54,6 +55,12 @@ def _build_condition(
     return {"if": among, "then": given, "else": {"properties": else_properties}}
 
 
+_REASON_CONDITION: dict[str, Any] = {
+    "if": {"properties": {"operation": {"enum": ["acknowledge"]}, "preview": {"const": False}}},
+    "then": {"properties": {"reason": {"type": "string", "pattern": NOT_BLANK_PATTERN}}, "required": ["reason"]},
+}
+
+
 class BulkRequest(RequestModel):
     """An operation, and the workflows to apply it to.
 
@@ -61,7 +68,7 @@ class BulkRequest(RequestModel):
         filter: As for a search, without paging. An empty object matches every workflow. Its fields must not be empty.
         operation: The operation.
         state: The target state, for move; along transitions only.
-        reason: For pause, cancel and move.
+        reason: For pause, cancel, move and acknowledge, which requires one unless it is a preview.
         with_children: Whether to end all descendants too, for cancel.
         preview: Whether to count the matching workflows only.
         limit: The largest number of workflows, in the order of their ids.
@@ -71,7 +78,8 @@ class BulkRequest(RequestModel):
         json_schema_extra={
             "allOf": [
                 _build_condition(("move",), state=_EMPTY_TEXT_SCHEMA, required_field="state"),
-                _build_condition(("pause", "cancel", "move"), reason=_EMPTY_TEXT_SCHEMA),
+                _build_condition(("pause", "cancel", "move", "acknowledge"), reason=_EMPTY_TEXT_SCHEMA),
+                _REASON_CONDITION,
                 _build_condition(("cancel",), withChildren={"const": False}),
                 {"properties": {"filter": {"additionalProperties": {"not": {"enum": [None, "", 0, [], {}]}}}}},
             ],
@@ -95,6 +103,18 @@ class BulkRequest(RequestModel):
     limit: WholeNumber = Field(default=MAX_INSTANCES, ge=1, le=MAX_INSTANCES)
 
 
+class RefusalCountResponse(ApiModel):
+    """How many workflows would refuse an operation for one reason.
+
+    Attributes:
+        reason: Why, as the refusal of one workflow says it.
+        count: How many.
+    """
+
+    reason: str
+    count: int
+
+
 class BulkPreviewResponse(ApiModel):
     """The workflows that a bulk operation would be applied to.
 
@@ -102,11 +122,17 @@ class BulkPreviewResponse(ApiModel):
         matched: How many workflows match, counted up to 10,000.
         matched_is_at_least: Whether more workflows match than that.
         ids: The first ten ids.
+        examined: How many of them were looked at: the first 2,000, in the order of their ids, or ``limit``.
+        possible: How many of these permit the operation now.
+        refusals: Why the others refuse it, the most frequent reason first.
     """
 
     matched: int
     matched_is_at_least: bool
     ids: list[int]
+    examined: int
+    possible: int
+    refusals: list[RefusalCountResponse]
 
 
 class RefusalResponse(ApiModel):
@@ -166,7 +192,7 @@ class BulkResponse(ApiModel):
 @require_role(Role.OPERATOR)
 @describe_route(body=BulkRequest, answers={200: BulkResponse | BulkPreviewResponse, 202: BulkResponse})
 async def operate_in_bulk() -> Response:
-    """Apply one operation to every workflow that a filter matches, or count these workflows.
+    """Apply one operation to every workflow that a filter matches, or count these workflows and those that permit it.
 
     An operation that takes longer than a request may (FLOWLET_REQUEST_TIMEOUT) goes on in the background: the answer is
     202 with what it has done so far, and ``GET /api/bulkRuns/{id}`` of the same process has its result.
@@ -207,8 +233,10 @@ def _find_conflicts(bulk_request: BulkRequest) -> dict[str, str]:
         faults["state"] = "is missing: a move requires a target state"
     if bulk_request.operation != "move" and bulk_request.state is not None:
         faults["state"] = f"does not go with {bulk_request.operation}: leave it out"
-    if bulk_request.reason is not None and bulk_request.operation not in ("pause", "cancel", "move"):
+    if bulk_request.reason is not None and bulk_request.operation not in ("pause", "cancel", "move", "acknowledge"):
         faults["reason"] = f"does not go with {bulk_request.operation}: leave it out"
+    if bulk_request.operation == "acknowledge" and not bulk_request.preview and not (bulk_request.reason or "").strip():
+        faults["reason"] = "is missing: a failure is closed with a reason, for the history"
     if bulk_request.with_children and bulk_request.operation != "cancel":
         faults["withChildren"] = f"does not go with {bulk_request.operation}: leave it out"
     return faults
@@ -216,9 +244,24 @@ def _find_conflicts(bulk_request: BulkRequest) -> dict[str, str]:
 
 async def _preview_bulk(bulk_request: BulkRequest) -> BulkPreviewResponse:
     query = build_search_query(bulk_request.filter, field_prefix="filter.", descending=False, limit=PREVIEW_SIZE)
-    found = await get_services().store.queries.search(query)
-    ids = [instance.id for instance in found.instances]
-    return BulkPreviewResponse(matched=found.total, matched_is_at_least=found.total_is_at_least, ids=ids)
+    here = get_services()
+    with here.user_shares.hold_scan(query, get_principal().username):
+        found = await here.store.queries.search(query)
+        forecast = await forecast_operation(
+            here.operations,
+            bulk_request.operation,
+            search_pages(here.store, query, limit=min(bulk_request.limit, MAX_FORECAST)),
+            state=bulk_request.state or "",
+            with_children=bulk_request.with_children,
+        )
+    return BulkPreviewResponse(
+        matched=found.total,
+        matched_is_at_least=found.total_is_at_least,
+        ids=[instance.id for instance in found.instances],
+        examined=forecast.examined,
+        possible=forecast.possible,
+        refusals=[RefusalCountResponse(reason=reason, count=count) for reason, count in forecast.refusals],
+    )
 
 
 async def _run_bulk(bulk_request: BulkRequest) -> BulkRun:

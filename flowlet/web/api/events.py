@@ -7,37 +7,37 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import aclosing, suppress
-from typing import Annotated, Self
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
+from pydantic.alias_generators import to_camel
 from quart import Blueprint, Response, request
 
 from flowlet.accounts.roles import Role
 from flowlet.clock import Clock
 from flowlet.engine.event_stream import MAX_SUBSCRIBERS, EventBatch, EventDelivery
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.json_text import write_json
 from flowlet.store.history import HistoryEvent
 from flowlet.text import MAX_INTEGER, parse_number
-from flowlet.web.api.event_encoder import EventEncoder
-from flowlet.web.auth import get_principal, make_access_check, require_role
+from flowlet.web.api.event_encoder import DeflatedEvents, EventEncoder, PlainEvents
+from flowlet.web.auth import REAUTHORIZATION_SECONDS, get_principal, make_access_check, require_role
 from flowlet.web.field_types import OptionalText
 from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_query
 from flowlet.web.problems import ProblemError, build_faults_problem, build_rate_limit_error
-from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
+from flowlet.web.schemas import ApiModel, RequestModel, Timestamp, format_rfc3339
 from flowlet.web.services import get_services
 from flowlet.web.user_shares import EVENT_STREAMS, UserShares
 
-__all__ = ["EventResponse", "blueprint"]
+__all__ = ["EventResponse", "blueprint", "encode_event"]
 
 RECONNECT_MILLISECONDS = 2_000
 """After how long a client connects again."""
 RETRY_AFTER_SECONDS = 10
 """The Retry-After of a request that is refused because there are too many streams."""
-REAUTHORIZATION_SECONDS = 5.0
-"""How often a subscriber's authorization is checked again."""
 POSITION_HEADER = "Last-Event-ID"
 """In an answer, the position at which the stream begins: a client may lose it before the first event has come."""
 
@@ -58,6 +58,8 @@ class EventQuery(RequestModel):
         type: The kinds of line, such as TRANSITION; may be given several times.
         after: The id of the event after which to begin, 0 for the first one of all; omit it to begin now.
         limit: The number of events after which the stream ends; omit it for a stream that does not end.
+        beats: Whether an event of the type ``beat`` comes when the stream has nothing to send: at its beginning or
+            after its past, and after five seconds without an event. None comes while the database is unavailable.
     """
 
     workflow_id: Annotated[int | None, Field(ge=1, le=MAX_INTEGER)] = None
@@ -70,6 +72,7 @@ class EventQuery(RequestModel):
     )
     after: EventId = None
     limit: Annotated[int | None, Field(ge=1, le=1000)] = None
+    beats: bool = False
 
     @property
     def filter_key(self) -> Hashable:
@@ -100,6 +103,7 @@ class EventResponse(ApiModel):
         business_key: The instance's business key.
         executor_group: Which executors run the instance.
         type: What kind of line it is, such as TRANSITION.
+        on_behalf_of: The person for whom the user's API key acted; null for the user.
         status: The workflow's status when the event was read, which may be later than the line.
         state: The workflow's state then.
     """
@@ -118,20 +122,27 @@ class EventResponse(ApiModel):
     duration_ms: int | None
     executor_id: str | None
     username: str | None
+    on_behalf_of: str | None
     date_time: Timestamp
     status: Status
     state: str
 
-    @classmethod
-    def of(cls, event: HistoryEvent) -> Self:
-        """Return the representation of an event."""
-        renamed = {"type": event.kind, "workflow_type": event.type, "date_time": event.at}
-        same = {name: getattr(event, name) for name in cls.model_fields if name not in renamed}
-        return cls.model_validate({**renamed, **same})
+
+_RENAMED = {"workflow_type": "type", "type": "kind", "date_time": "at"}
+_FIELDS = tuple(
+    (to_camel(name), _RENAMED.get(name, name)) for name in EventResponse.model_fields if name != "date_time"
+)
+"""The members of an event's JSON, but the time, with the fields of the event that they come from."""
+
+
+def encode_event(event: HistoryEvent) -> bytes:
+    """Return an event as JSON, as ``EventResponse`` describes it, in less than half of the model's time."""
+    members = {member: getattr(event, field) for member, field in _FIELDS}
+    return write_json({**members, "dateTime": format_rfc3339(event.at)}).encode()
 
 
 def _encode_event(delivery: EventDelivery) -> bytes:
-    return write_json(EventResponse.of(delivery.event).model_dump(by_alias=True, mode="json")).encode()
+    return encode_event(delivery.event)
 
 
 _ENCODER = EventEncoder(_encode_event)
@@ -171,17 +182,19 @@ async def follow_events() -> Response:
         workflow_id=await _find_only_workflow_id(event_query),
         filter_key=event_query.filter_key,
     )
-    body = (
-        b""
-        if request.method == "HEAD"
-        else _hold_share(
-            _stream_events(batches, make_access_check(), get_services().store.clock, event_query.limit),
-            get_services().user_shares,
-            get_principal().username,
-        )
+    is_deflated = request.accept_encodings.quality("deflate") > 0
+    events = DeflatedEvents(_ENCODER) if is_deflated else PlainEvents(_ENCODER)
+    stream = _stream_events(batches, events, make_access_check(), get_services().store.clock, event_query)
+    answer = Response(
+        b"" if request.method == "HEAD" else _hold_share(stream, get_services().user_shares, get_principal().username),
+        content_type="text/event-stream",
+        headers={
+            "X-Accel-Buffering": "no",
+            "Vary": "Accept-Encoding",
+            POSITION_HEADER: str(end.position if after is None else after),
+            **({"Content-Encoding": "deflate"} if is_deflated else {}),
+        },
     )
-    headers = {"X-Accel-Buffering": "no", POSITION_HEADER: str(end.position if after is None else after)}
-    answer = Response(body, content_type="text/event-stream", headers=headers)
     answer.timeout = None  # Quart would cut it after a minute
     return answer
 
@@ -218,27 +231,31 @@ async def _hold_share(stream: AsyncGenerator[bytes, None], shares: UserShares, u
 
 async def _stream_events(
     batches: AsyncGenerator[EventBatch, None],
+    events: PlainEvents,
     has_access: Callable[[], Awaitable[bool]],
     clock: Clock,
-    limit: int | None,
+    event_query: EventQuery,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the text of the stream, until the stream or the subscriber's access ends, or the limit is reached."""
-    checked_at, sent = clock.monotonic(), 0
-    yield b"retry: %d\n\n" % RECONNECT_MILLISECONDS
+    checked_at, sent, limit = clock.monotonic(), 0, event_query.limit
+    yield events.write_text(b"retry: %d\n\n" % RECONNECT_MILLISECONDS)
     async with aclosing(batches):
         async for batch in batches:
             deliveries = batch.deliveries[: None if limit is None else limit - sent]
-            yield (
-                _ENCODER.encode_batch(batch)
-                if len(deliveries) == len(batch.deliveries)
-                else b"".join(map(_ENCODER.encode_delivery, deliveries))
-            )
+            if event_query.beats and batch.is_current and not batch.deliveries:
+                yield events.write_text(_ENCODER.encode_beat(batch))
+            elif len(deliveries) == len(batch.deliveries):
+                yield events.write_batch(batch)
+            else:
+                yield events.write_text(b"".join(map(_ENCODER.encode_delivery, deliveries)))
             sent += len(deliveries)
             if sent == limit:
-                return
+                break
             if clock.monotonic() - checked_at < REAUTHORIZATION_SECONDS:
                 continue
             checked_at = clock.monotonic()
             with suppress(StoreUnavailableError):  # which says nothing about the subscriber's access
                 if not await has_access():
-                    return
+                    break
+    if end := events.finish():
+        yield end

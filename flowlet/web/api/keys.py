@@ -32,6 +32,7 @@ class ApiKeyResponse(ApiModel):
         role: The key's role, which its owner's current role limits.
         user_id: Its owner's id.
         username: Its owner's name.
+        may_act_on_behalf: Whether it may act on behalf of other persons, by the header On-Behalf-Of.
         version: Raised when it is revoked; ``expectedVersion`` is compared with it.
         created: When it was created.
         created_by: The user who created it.
@@ -45,6 +46,7 @@ class ApiKeyResponse(ApiModel):
     role: Role
     user_id: int
     username: str
+    may_act_on_behalf: bool
     version: int
     created: Timestamp
     created_by: str
@@ -71,6 +73,8 @@ class CreateApiKeyRequest(RequestModel):
         role: The key's role, at most its owner's.
         username: Its owner; the caller by default. Only admins create keys for other users.
         expires_in: How long it is valid, at most ten years, such as "90 days"; forever if left out or empty.
+        may_act_on_behalf: Whether it may act on behalf of other persons, by the header On-Behalf-Of. Only admins may
+            create such keys.
     """
 
     model_config = ConfigDict(
@@ -81,6 +85,7 @@ class CreateApiKeyRequest(RequestModel):
     role: RoleName = Role.VIEWER
     username: str | None = None
     expires_in: Expiry = None
+    may_act_on_behalf: bool = False
 
 
 @blueprint.get("/api/keys")
@@ -102,8 +107,10 @@ async def create_key() -> Response:
     is revoked.
     """
     new = await read_body(CreateApiKeyRequest)
-    owner = get_principal().username if new.username is None else new.username
-    issued = await add_key(new.name, owner=owner, role=new.role, expires_in=new.expires_in)
+    owner = get_principal().person if new.username is None else new.username
+    issued = await add_key(
+        new.name, owner=owner, role=new.role, expires_in=new.expires_in, may_act_on_behalf=new.may_act_on_behalf
+    )
     return build_json_response(
         IssuedApiKeyResponse.model_validate({**asdict(issued.key), "key": issued.text}), status=201
     )

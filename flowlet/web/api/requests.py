@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -112,7 +112,9 @@ class WorkflowFilter(RequestModel):
         waits_for_version: Whether it waits for another version of its definition, because a live one could not run it.
         fingerprint: The fingerprint of the last failure; a workflow has one while it is FAILED or retries.
         reason_contains: A part of the reason, regardless of case.
-        state_vars: The values of variables; a text also matches the number, true, false or null that it spells.
+        state_vars: The values of variables; a text also matches the number, true, false or null that it spells. A name
+            that ends in <, <=, > or >= is a range; one that ends in ~ is for a text that contains the value in any
+            case.
     """
 
     model_config = ConfigDict(
@@ -307,7 +309,7 @@ class VersionQuery(RequestModel):
 
 
 class PauseRequest(OperationRequest):
-    """The reason for a pause.
+    """The reason for a pause, or for an abort.
 
     Attributes:
         reason: Why, for the history.
@@ -317,6 +319,19 @@ class PauseRequest(OperationRequest):
     model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The warehouse is being counted."}]})
 
     reason: OptionalText = None
+
+
+class AcknowledgeRequest(OperationRequest):
+    """The reason why a failure needs no repair.
+
+    Attributes:
+        reason: Why, for the history; required.
+        expected_version: The version that you read; 409 if the workflow has another one by now.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"reason": "The order was delivered by hand."}]})
+
+    reason: Annotated[str, Field(pattern=NOT_BLANK_PATTERN)]
 
 
 class CancelRequest(PauseRequest):

@@ -7,11 +7,16 @@ from typing import Any, Literal, Self
 
 from pydantic import ConfigDict
 
-from flowlet.instance.instance import ENTRY_KINDS, Action, ActionKind, Instance, Status
+from flowlet.definition.people.summary import render_summary
+from flowlet.definition.registry import Registry
+from flowlet.instance.action import ENTRY_KINDS, Action, ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.instance.path_changes import PathChange
 from flowlet.operations.permitted import Operation, PermittedOperations
 from flowlet.store.search.query import SearchQuery, SearchResult
+from flowlet.web.api.examples import EXAMPLE_WORKFLOW
 from flowlet.web.schemas import ApiModel, Timestamp
+from flowlet.web.services import get_services
 
 __all__ = [
     "ActionResponse",
@@ -30,42 +35,6 @@ _STORED_NAMES = {
     **{name: f"{name}_us" for name in ("next_activation", "created", "modified", "started", "ended", "failed")},
 }
 """The fields of ``Instance`` that have another name in the API."""
-
-
-EXAMPLE_WORKFLOW: dict[str, Any] = {
-    "id": 4711,
-    "status": "WAITING",
-    "executionCount": 2,
-    "retryCount": 0,
-    "created": "2026-11-22T13:52:07.000042Z",
-    "modified": "2026-11-22T13:52:07.120311Z",
-    "nextActivation": "2026-11-25T13:52:07.120311Z",
-    "started": "2026-11-22T13:52:07.004150Z",
-    "ended": None,
-    "executorId": None,
-    "executorGroup": "default",
-    "workflowType": "OrderWorkflow",
-    "definitionVersion": 1,
-    "externalId": "order-2026-1001",
-    "businessKey": "customer-1001",
-    "priority": 4,
-    "state": "review",
-    "stateVars": {"sku": "A-1001", "amount": 1200},
-    "parentId": None,
-    "children": 0,
-    "openChildren": 0,
-    "waitsForChildren": False,
-    "pauseRequested": False,
-    "heldStatus": None,
-    "answer": None,
-    "reason": None,
-    "fingerprint": None,
-    "createdBy": "warehouse",
-    "version": 3,
-    "awaits": [],
-    "unread": 0,
-}
-"""An order that waits for an approval."""
 
 
 class CreateResponse(ApiModel):
@@ -153,6 +122,7 @@ class WorkflowResponse(ApiModel):
         version: Raised by every change; ``expectedVersion`` is compared with it.
         awaits: The names of the messages that it waits for in a receive state; else empty.
         unread: How many messages that were sent to it have not been consumed.
+        summary: The workflow in one line, by its definition's ``summary``; null if it has none or is not loaded.
         answer: The choice, the form's values and the user of the answer, while the workflow is in a manual state that
             has been answered; else null.
     """
@@ -190,16 +160,24 @@ class WorkflowResponse(ApiModel):
     version: int
     awaits: list[str]
     unread: int
+    summary: str | None
 
     @classmethod
-    def of(cls, instance: Instance) -> Self:
-        """Return the response for an instance."""
+    def of(cls, instance: Instance, registry: Registry | None = None) -> Self:
+        """Return the response for an instance.
+
+        Args:
+            instance: The instance.
+            registry: The loaded workflows; None for those of the current application.
+        """
+        loaded = get_services().registry if registry is None else registry
         renamed: dict[str, Any] = {
             "workflow_type": instance.type,
             "state_vars": instance.vars,
             "execution_count": instance.visit + 1,
             "retry_count": instance.attempt,
             "answer": instance.answer,
+            "summary": render_summary(instance, loaded.find_definition(instance.type)) or None,
         }
         same = _read_fields(instance, cls.model_fields.keys() - renamed.keys())
         return cls(**renamed, **same)
@@ -288,6 +266,7 @@ class ActionResponse(ApiModel):
         from_state: The state that the workflow was in; null before the first.
         to_state: The state that was entered or chosen; null for none.
         username: The user who caused it; null for code.
+        on_behalf_of: The person for whom the user's API key acted; null for the user.
         duration_ms: How long the activation took, in milliseconds; null if none ran.
         definition_version: The version of the definition; null where that does not matter.
         name: The state that the action is about: the one that was entered, else the one that the workflow was in.
@@ -311,6 +290,7 @@ class ActionResponse(ApiModel):
     from_state: str | None
     to_state: str | None
     username: str | None
+    on_behalf_of: str | None
     duration_ms: int | None
     detail: str | None
     changes: list[PathChange] | None

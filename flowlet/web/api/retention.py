@@ -117,11 +117,13 @@ class TreeResponse(ApiModel):
         instances: The rows of the workflow's root and of all that is below it.
         history: The rows of their actions.
         messages: The rows of the messages that were sent to them.
+        people: The rows about people, by the name of their table: entries in the inbox, and votes.
     """
 
     instances: list[dict[str, Any]]
     history: list[dict[str, Any]]
     messages: list[dict[str, Any]]
+    people: dict[str, list[dict[str, Any]]]
 
 
 @blueprint.get("/api/retention")
@@ -184,7 +186,9 @@ async def prune_for_seconds(prune_request: PruneRequest) -> tuple[Deleted, bool]
     wanted = PruneRequest(
         prune_request.type, prune_request.before, keeps_external_ids=settings.keep_external_ids != OFF
     )
-    parts = prune(here.store, here.registry.definitions, wanted, default=settings.keep)
+    parts = prune(
+        here.store, here.registry.definitions, wanted, username=get_principal().username, default=settings.keep
+    )
     async for part in parts:
         deleted = deleted.add(part)
         if clock.monotonic() - began >= PRUNE_SECONDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from pydantic import ConfigDict
 from quart import Blueprint, Response, request
@@ -57,14 +58,19 @@ class CurrentUserResponse(ApiModel):
     Attributes:
         id: The user's id.
         username: The user's name.
-        role: The role in effect: the API key's, limited by its owner's current role.
+        role: The role in effect: the API key's, limited by its owner's current role, and by that of the person for
+            whom it acts.
         key_id: The API key's id; null for a session.
+        may_act_on_behalf: Whether the API key may act on behalf of other persons, by the header On-Behalf-Of.
+        on_behalf_of: The person for whom the API key acts in this request, by that header; null for the user.
     """
 
     id: int
     username: str
     role: Role
     key_id: str | None
+    may_act_on_behalf: bool
+    on_behalf_of: str | None
 
 
 class CreateUserRequest(RequestModel):
@@ -74,6 +80,10 @@ class CreateUserRequest(RequestModel):
         username: Unique regardless of case; printable characters, with no space at either end.
         password: 8 to 1,000 characters, none of them a control character.
         role: The user's role.
+        enabled: False creates the user disabled; for GopherFlow's clients.
+        id: Ignored, as the following two: GopherFlow's clients send a user as they have read it.
+        session_id: Ignored; see ``id``.
+        api_key: Ignored; see ``id``.
     """
 
     model_config = ConfigDict(
@@ -85,6 +95,10 @@ class CreateUserRequest(RequestModel):
     username: Username
     password: Password
     role: RoleName = Role.VIEWER
+    enabled: bool | None = None
+    id: Any = None
+    session_id: Any = None
+    api_key: Any = None
 
 
 class SetPasswordRequest(RequestModel):
@@ -121,7 +135,16 @@ class SetRoleRequest(RequestModel):
 async def show_current_user() -> Response:
     """Return the user of the request, and the role in effect."""
     me = get_principal()
-    return build_json_response(CurrentUserResponse(id=me.user_id, username=me.username, role=me.role, key_id=me.key_id))
+    return build_json_response(
+        CurrentUserResponse(
+            id=me.user_id,
+            username=me.username,
+            role=me.role,
+            key_id=me.key_id,
+            may_act_on_behalf=me.may_act_on_behalf,
+            on_behalf_of=me.on_behalf_of,
+        )
+    )
 
 
 @blueprint.get("/api/users")
@@ -141,7 +164,8 @@ async def create_user() -> Response:
     """Create a user. A username that exists, regardless of case, is refused."""
     new = await read_body(CreateUserRequest)
     password = new.password.get_secret_value()
-    created = await get_services().users.create(new.username, password, new.role, actor=get_principal().username)
+    by, is_disabled = get_principal().username, new.enabled is False
+    created = await get_services().users.create(new.username, password, new.role, actor=by, is_disabled=is_disabled)
     return build_json_response(
         _build_user_response(created), status=201, headers={"Location": f"/api/users/{created.id}"}
     )

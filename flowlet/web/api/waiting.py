@@ -5,8 +5,9 @@ The answer is sent at the moment the state is reached. A client that disconnects
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict
@@ -14,26 +15,30 @@ from quart import Blueprint, Response
 
 from flowlet.accounts.roles import Role
 from flowlet.engine.waiters import MAX_WAITERS, WaitFunction
-from flowlet.errors import UnknownStateError, WaitStoppedError, WaitTimeoutError
-from flowlet.instance.instance import Instance
-from flowlet.operations.permitted import Operation, build_refusal
-from flowlet.text import MAX_NAME_LENGTH
+from flowlet.engine.waits.waiter import WaitResult
+from flowlet.errors import StoreUnavailableError, UnknownStateError, WaitStoppedError, WaitTimeoutError
+from flowlet.shutdown import cancel_and_wait
+from flowlet.web.api.examples import EXAMPLE_WORKFLOW
 from flowlet.web.api.requests import CreateWorkflowRequest, StateRequest, StateVarsRequest
 from flowlet.web.api.responses import WorkflowResponse
 from flowlet.web.api.translation import rename_faults
 from flowlet.web.api.workflow_changes import (
     create_instance,
-    edit_instance_variables,
     enter_instance_state,
-    find_by_external_id_first,
 )
-from flowlet.web.auth import get_principal, require_role
+from flowlet.web.auth import REAUTHORIZATION_SECONDS, get_principal, make_access_check, require_role
 from flowlet.web.deadline import WAIT_GRACE_SECONDS, set_request_deadline
 from flowlet.web.field_types import WaitSeconds, WaitStates
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body
-from flowlet.web.problems import Problem, ProblemError, build_faults_problem, build_rate_limit_error
+from flowlet.web.problems import (
+    Problem,
+    ProblemError,
+    UnauthenticatedError,
+    build_faults_problem,
+    build_rate_limit_error,
+)
 from flowlet.web.schemas import RequestModel
 from flowlet.web.services import get_services
 from flowlet.web.user_shares import WAITS
@@ -43,6 +48,11 @@ __all__ = ["blueprint"]
 RETRY_AFTER_SECONDS = 10
 """The Retry-After of a request that is refused because too many are waiting."""
 
+DEFAULT_WAIT_SECONDS = 1.0
+
+REACHED_HEADER = "Flowlet-Reached"
+_ANSWER_HEADERS = {REACHED_HEADER: "The `reached` of the response: `true` or `false`."}
+
 blueprint = Blueprint("waiting", __name__)
 
 
@@ -50,14 +60,19 @@ class WaitRequest(RequestModel):
     """What to wait for, and how long.
 
     Attributes:
-        wait_seconds: 0 to 3,600.
+        wait_seconds: Up to 3,600; 1 if left out or 0, as for GopherFlow.
         check_seconds: Accepted for GopherFlow's clients, and ignored: the wait ends at the commit.
         wait_for_states: Wait until the workflow has reached one of these, or has ended; omit it to wait for the end.
     """
 
-    wait_seconds: WaitSeconds
+    wait_seconds: WaitSeconds = None
     check_seconds: Any = None
     wait_for_states: WaitStates | None = None
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long to wait."""
+        return self.wait_seconds or DEFAULT_WAIT_SECONDS
 
 
 class CreateAndWaitRequest(WaitRequest):
@@ -99,16 +114,38 @@ class StateAndWaitRequest(WaitRequest):
     from_states: WaitStates | None = None
 
 
+class WaitedWorkflowResponse(WorkflowResponse):
+    """A workflow that was waited for.
+
+    Attributes:
+        reached: Whether it has reached one of the states that were waited for, even if it has left it since; false if
+            it has ended without. Without states it is true, because then the wait is for the end.
+    """
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{**EXAMPLE_WORKFLOW, "reached": True}]})
+
+    reached: bool
+
+    @classmethod
+    def of_wait(cls, result: WaitResult) -> WaitedWorkflowResponse:
+        """Return the response for the result of a wait."""
+        return cls(**dict(WorkflowResponse.of(result.instance)), reached=result.has_reached)
+
+
 @blueprint.post("/api/createAndWait")
 @require_role(Role.OPERATOR)
 @describe_route(
     body=CreateAndWaitRequest,
-    answers={200: WorkflowResponse},
+    answers={200: WaitedWorkflowResponse},
+    answer_headers=_ANSWER_HEADERS,
     problems=(410, 429, 504),
     leads_to="/api/workflows/{id}",
 )
 async def create_and_wait() -> Response:
-    """Create an instance, and answer with it as soon as it has reached the state; 504 if it has not in time."""
+    """Create an instance, and answer with it as soon as it has reached the state; 504 if it has not in time.
+
+    It also answers when the instance has ended in another state; ``reached`` is false then.
+    """
     wait_request = await read_body(CreateAndWaitRequest)
     with rename_faults(workflow="createWorkflowRequest.workflowType"):
         get_services().registry.get_definition(wait_request.create_workflow_request.workflow_type)
@@ -120,28 +157,32 @@ async def create_and_wait() -> Response:
         return await _respond_when_reached(wait, created.id, wait_request, after_action_id=0)
 
 
-@blueprint.post("/api/workflows/<path:external_id>/stateAndWait")
+@blueprint.post("/api/workflows/<path:id>/stateAndWait")
 @require_role(Role.OPERATOR)
-@describe_route(body=StateAndWaitRequest, answers={200: WorkflowResponse}, problems=(404, 409, 429, 504))
-async def enter_state_and_wait(external_id: str) -> Response:
-    """Move an instance to a state, and answer with it once it has reached the state; 504 if it has not in time."""
+@describe_route(
+    body=StateAndWaitRequest,
+    answers={200: WaitedWorkflowResponse},
+    answer_headers=_ANSWER_HEADERS,
+    problems=(404, 409, 429, 504),
+)
+async def enter_state_and_wait(id: str) -> Response:
+    """Move an instance to a state, and answer with it once it has reached the state; 504 if it has not in time.
+
+    The states to come from are checked, the variables set and the move made in one transaction. It also answers when
+    the instance has ended in another state; ``reached`` is false then.
+    """
     wait_request = await read_body(StateAndWaitRequest)
-    instance = await find_by_external_id_first(external_id)
+    instance = await get_services().store.queries.find(id)
     await _check_states(instance.type, wait_request.wait_for_states)
-    await _check_from_states(instance, wait_request)
     with _reserve_wait(wait_request) as wait:
         # Read before the change: a state that it enters between the change and the wait counts too.
         (position,) = await get_services().store.queries.read_positions_with_last_action([instance.id])
-        state_request, edit_request = wait_request.update_workflow_state_request, wait_request.update_state_var_request
-        if edit_request and not edit_request.is_empty:
-            _check_target_state(instance, state_request)
-            # The client has read one version. The edit checks it, and raises it for the change of state.
-            if edit_request.expected_version is None:
-                edit_request = edit_request.model_copy(update={"expected_version": state_request.expected_version})
-            instance = await edit_instance_variables(instance, edit_request)
-            if edit_request.expected_version is not None:
-                state_request = state_request.model_copy(update={"expected_version": instance.version})
-        await enter_instance_state(instance, state_request)
+        await enter_instance_state(
+            instance,
+            wait_request.update_workflow_state_request,
+            from_states=wait_request.from_states or (),
+            variables_request=wait_request.update_state_var_request,
+        )
         return await _respond_when_reached(
             wait, instance.id, wait_request, after_action_id=position.last_action_id or 0
         )
@@ -155,9 +196,9 @@ def _reserve_wait(wait_request: WaitRequest) -> Iterator[WaitFunction]:
             f"{MAX_WAITERS:,} requests are waiting already. Poll the workflow instead.",
             retry_after_seconds=RETRY_AFTER_SECONDS,
         )
-    set_request_deadline(wait_request.wait_seconds + WAIT_GRACE_SECONDS)
+    set_request_deadline(wait_request.timeout_seconds + WAIT_GRACE_SECONDS)
     here, username = get_services(), get_principal().username
-    with here.user_shares.hold(WAITS, username), here.waiters.reserve_wait(wait_request.wait_seconds) as wait:
+    with here.user_shares.hold(WAITS, username), here.waiters.reserve_wait(wait_request.timeout_seconds) as wait:
         yield wait
 
 
@@ -166,7 +207,7 @@ async def _respond_when_reached(
 ) -> Response:
     """Return the answer of a wait; ``after_action_id`` is the line of history after which a state counts."""
     try:
-        instance = await wait(id, wait_request.wait_for_states, since=after_action_id)
+        result = await _wait_while_permitted(wait(id, wait_request.wait_for_states, since=after_action_id))
     except WaitStoppedError:
         raise
     except WaitTimeoutError as error:
@@ -174,7 +215,29 @@ async def _respond_when_reached(
         if error.instance is not None:
             more["workflow"] = WorkflowResponse.of(error.instance).as_json()
         raise ProblemError(Problem(504, "wait-timeout", str(error), more)) from None
-    return build_json_response(WorkflowResponse.of(instance))
+    headers = {REACHED_HEADER: str(result.has_reached).lower()}
+    return build_json_response(WaitedWorkflowResponse.of_wait(result), headers=headers)
+
+
+async def _wait_while_permitted(waiting: Awaitable[WaitResult]) -> WaitResult:
+    """Await the result of a wait; end it if the request's key or session ends meanwhile.
+
+    Raises:
+        UnauthenticatedError: If the user may not make the request any more.
+    """
+    has_access, task = make_access_check(), asyncio.ensure_future(waiting)
+    try:
+        while True:
+            done, _ = await asyncio.wait([task], timeout=REAUTHORIZATION_SECONDS)
+            if done:
+                return task.result()
+            with suppress(StoreUnavailableError):  # which says nothing about the user's access
+                if not await has_access():
+                    raise UnauthenticatedError(
+                        "The key or the session has ended during the wait. The workflow goes on."
+                    )
+    finally:
+        await cancel_and_wait(task)
 
 
 async def _check_states(workflow_type: str, names: list[str] | None) -> None:
@@ -191,24 +254,3 @@ async def _check_states(workflow_type: str, names: list[str] | None) -> None:
             faults[f"waitForStates.{place}"] = str(error)
     if faults:
         raise ProblemError(build_faults_problem(faults))
-
-
-async def _check_from_states(instance: Instance, wait_request: StateAndWaitRequest) -> None:
-    if not wait_request.from_states:
-        return
-    names = await get_services().store.state_names.read()
-    if instance.state not in names.expand(instance.type, wait_request.from_states):
-        permitted = get_services().operations.get_permitted_operations(instance)
-        expected = ", ".join(repr(state) for state in wait_request.from_states)
-        why = f"its state is {instance.state!r}, and none of the expected {expected}"
-        raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))
-
-
-def _check_target_state(instance: Instance, state_request: StateRequest) -> None:
-    """Refuse a move that is not permitted before variables are changed."""
-    permitted = get_services().operations.get_permitted_operations(instance)
-    name = get_services().registry.resolve_state(instance.type, state_request.state)
-    if not state_request.force and name not in permitted.states:
-        target = state_request.state[:MAX_NAME_LENGTH]
-        why = f"it cannot go from {instance.state!r} to {target!r}, and its variables stay as they are"
-        raise build_refusal(Operation.MOVE, instance, why, list(permitted.states))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from flowlet.accounts.roles import Role
 from flowlet.clock import to_datetime
 from flowlet.definition.outside_values import SpelledVariables
-from flowlet.errors import UnknownInstanceError
 from flowlet.instance.instance import Instance
 from flowlet.instance.new_instance import Created
-from flowlet.operations.permitted import Operation
+from flowlet.operations.requested_state import RequestedState
+from flowlet.operations.variable_edits import VariableEdit
 from flowlet.web.api.requests import (
     CreateWorkflowRequest,
     StateRequest,
@@ -21,7 +23,7 @@ from flowlet.web.auth import get_principal
 from flowlet.web.problems import ProblemError, build_faults_problem, build_forbidden_error
 from flowlet.web.services import get_services
 
-__all__ = ["create_instance", "edit_instance_variables", "enter_instance_state", "find_by_external_id_first"]
+__all__ = ["create_instance", "edit_instance_variables", "enter_instance_state"]
 
 
 async def create_instance(create_request: CreateWorkflowRequest) -> Created:
@@ -67,60 +69,66 @@ async def edit_instance_variables(instance: Instance, variables_request: StateVa
         )
 
 
-async def enter_instance_state(instance: Instance, state_request: StateRequest) -> Instance:
+async def enter_instance_state(
+    instance: Instance,
+    state_request: StateRequest,
+    *,
+    from_states: Sequence[str] = (),
+    variables_request: StateVarsRequest | None = None,
+) -> Instance:
     """Answer an instance that waits for the requested choice; move any other one to the requested state.
+
+    Args:
+        instance: The instance, which may have changed since.
+        state_request: The state.
+        from_states: It has to be in one of these; empty for any state.
+        variables_request: The variables to set before, in the same transaction. Either request may name the expected
+            version.
 
     Raises:
         ProblemError: 403 for force without the role admin; 400 if the workflow has no such state, or a field does not
             go with the others.
         RefusedError: If the instance may not go there now.
-        VariablesError: If the form's values do not fit.
+        VariablesError: If the form's values or the variables do not fit.
     """
     here, by = get_services(), get_principal()
     if state_request.force and not by.role.is_at_least(Role.ADMIN):
         raise build_forbidden_error(
-            f"A forced move requires the role {Role.ADMIN}; {by.username} has the role {by.role}."
+            f"A forced move requires the role {Role.ADMIN}; {by.person} has the role {by.role}."
         )
-    permitted = here.operations.get_permitted_operations(instance)
-    target = here.registry.resolve_state(instance.type, state_request.state)
-    is_choice = Operation.ANSWER in permitted.operations and target in permitted.states
-    is_answer = not state_request.force and (is_choice or state_request.form is not None)
-    when = _convert_future_time(state_request.next_activation)
-    if faults := _find_conflicts(state_request, is_answer=is_answer, when=when):
-        raise ProblemError(build_faults_problem(faults))
-    with rename_faults(form="form", state="state"):
-        if is_answer:
-            return await here.operations.answer(
-                instance.id,
-                state_request.state,
-                form=state_request.form,
-                username=by.username,
-                expected_version=state_request.expected_version,
-            )
-        return await here.operations.move(
+    requested, expected_version = _build_requested_state(state_request, from_states), state_request.expected_version
+    variables_field = "stateVars"
+    if variables_request is not None and not variables_request.is_empty:
+        edit = VariableEdit(variables_request.new_values, tuple(variables_request.unset))
+        requested = replace(requested, edit=edit)
+        variables_field = "vars" if variables_request.vars else variables_field
+        expected_version = _join_expected_versions(expected_version, variables_request.expected_version)
+    with rename_faults(form="form", state="state", variables=variables_field):
+        return await here.operations.enter_state(
             instance.id,
-            state_request.state,
+            requested,
             username=by.username,
-            when=when,
-            force=state_request.force,
-            reason=state_request.reason,
-            expected_version=state_request.expected_version,
+            expected_version=expected_version,
+            is_admin=by.role is Role.ADMIN,
         )
 
 
-async def find_by_external_id_first(reference: str) -> Instance:
-    """Return the instance with an external id; if there is none and the text is a number, the one with that id.
+def _build_requested_state(state_request: StateRequest, from_states: Sequence[str]) -> RequestedState:
+    return RequestedState(
+        state_request.state,
+        form=state_request.form,
+        when=_convert_future_time(state_request.next_activation),
+        is_forced=state_request.force,
+        reason=state_request.reason,
+        from_states=from_states,
+    )
 
-    Raises:
-        UnknownInstanceError: If there is no such instance.
-    """
-    reads = get_services().store.queries
-    try:
-        return await reads.get_by_external_id(reference)
-    except UnknownInstanceError:
-        if not (reference.isascii() and reference.isdigit()):
-            raise
-    return await reads.find(reference)
+
+def _join_expected_versions(one: int | None, other: int | None) -> int | None:
+    if one is not None and other is not None and one != other:
+        fault = "differs from the version that the other part of the request expects: leave out one"
+        raise ProblemError(build_faults_problem({"updateStateVarRequest.expectedVersion": fault}))
+    return other if one is None else one
 
 
 def _compute_first_activation(create_request: CreateWorkflowRequest) -> datetime | timedelta | None:
@@ -137,15 +145,3 @@ def _compute_first_activation(create_request: CreateWorkflowRequest) -> datetime
 def _convert_future_time(at: int | None) -> datetime | None:
     """Return a time in the future; None for a past one, because Go clients send the year 1 for no time."""
     return None if at is None or at <= get_services().store.clock.now() else to_datetime(at)
-
-
-def _find_conflicts(state_request: StateRequest, *, is_answer: bool, when: datetime | None) -> dict[str, str]:
-    """Return the fault of each field that does not go with the others."""
-    if is_answer:
-        faults = {"nextActivation": when is not None, "reason": state_request.reason is not None}
-        return {name: "does not go with an answer: leave it out" for name, is_given in faults.items() if is_given}
-    if state_request.force and state_request.form is not None:
-        return {"form": "cannot be combined with force: a forced move is not an answer"}
-    if state_request.force and not (state_request.reason and state_request.reason.strip()):
-        return {"reason": "is missing: a forced move requires a reason, for the history"}
-    return {}

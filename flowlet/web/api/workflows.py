@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 from quart import Blueprint, Response
 from quart.blueprints import BlueprintSetupState
 from werkzeug.routing import BaseConverter
 
 from flowlet.accounts.roles import Role
 from flowlet.instance.instance import Instance
-from flowlet.store.search.page import is_scanning_search
 from flowlet.web.api.requests import (
+    AcknowledgeRequest,
     CancelRequest,
     CreateWorkflowRequest,
     OperationRequest,
@@ -35,14 +33,12 @@ from flowlet.web.api.workflow_changes import (
     create_instance,
     edit_instance_variables,
     enter_instance_state,
-    find_by_external_id_first,
 )
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
 from flowlet.web.parsing import read_body, read_optional_body
 from flowlet.web.services import get_services
-from flowlet.web.user_shares import SCANNING_SEARCHES
 
 __all__ = ["blueprint"]
 
@@ -87,7 +83,7 @@ async def create_workflow() -> Response:
 @require_role(Role.VIEWER)
 @describe_route(answers={200: WorkflowResponse})
 async def show_workflow(id: str) -> Response:
-    """Return the workflow with an id, or with an external id that is not a number."""
+    """Return the workflow with an id or, if there is none of this id, with an external id."""
     return build_json_response(WorkflowResponse.of(await get_services().store.queries.find(id)))
 
 
@@ -95,8 +91,8 @@ async def show_workflow(id: str) -> Response:
 @require_role(Role.VIEWER)
 @describe_route(answers={200: WorkflowResponse})
 async def show_workflow_by_external_id(external_id: str) -> Response:
-    """Return the workflow with an external id."""
-    return build_json_response(WorkflowResponse.of(await find_by_external_id_first(external_id)))
+    """Return the workflow with an external id, even if that is a number."""
+    return build_json_response(WorkflowResponse.of(await get_services().store.queries.get_by_external_id(external_id)))
 
 
 @blueprint.post("/api/workflows/search")
@@ -105,9 +101,8 @@ async def show_workflow_by_external_id(external_id: str) -> Response:
 async def search_workflows() -> Response:
     """Return a page of the workflows that match."""
     query = build_search_query(await read_body(SearchRequest))
-    here, username = get_services(), get_principal().username
-    is_scan = is_scanning_search(query)
-    with here.user_shares.hold(SCANNING_SEARCHES, username) if is_scan else nullcontext():
+    here = get_services()
+    with here.user_shares.hold_scan(query, get_principal().username):
         found = await here.store.queries.search(query)
     return build_json_response(SearchResponse.of(query, found))
 
@@ -186,12 +181,46 @@ async def cancel_workflow(id: str) -> Response:
 @require_role(Role.OPERATOR)
 @describe_route(body=OperationRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
 async def retry_workflow(id: str) -> Response:
-    """Retry a FAILED workflow, or begin the next attempt now instead of later."""
+    """Retry a FAILED workflow, in an error state from the one it left; or begin the next attempt now."""
     operation_request = await read_optional_body(OperationRequest)
     instance = await get_services().store.queries.find(id)
     return _build_operation_response(
         await get_services().operations.retry(
             instance.id, username=get_principal().username, expected_version=operation_request.expected_version
+        )
+    )
+
+
+@blueprint.post("/api/workflows/<id>/acknowledge")
+@require_role(Role.OPERATOR)
+@describe_route(body=AcknowledgeRequest, answers={200: OperationResponse}, problems=(404, 409))
+async def acknowledge_failure(id: str) -> Response:
+    """Close the failure of a FAILED workflow that needs no repair."""
+    acknowledge_request = await read_body(AcknowledgeRequest)
+    instance = await get_services().store.queries.find(id)
+    return _build_operation_response(
+        await get_services().operations.acknowledge(
+            instance.id,
+            username=get_principal().username,
+            reason=acknowledge_request.reason,
+            expected_version=acknowledge_request.expected_version,
+        )
+    )
+
+
+@blueprint.post("/api/workflows/<id>/abort")
+@require_role(Role.OPERATOR)
+@describe_route(body=PauseRequest, is_optional=True, answers={200: OperationResponse}, problems=(404, 409))
+async def abort_attempt(id: str) -> Response:
+    """Stop the running attempt of a workflow, and run the same attempt again."""
+    abort_request = await read_optional_body(PauseRequest)
+    instance = await get_services().store.queries.find(id)
+    return _build_operation_response(
+        await get_services().operations.abort(
+            instance.id,
+            username=get_principal().username,
+            reason=abort_request.reason,
+            expected_version=abort_request.expected_version,
         )
     )
 

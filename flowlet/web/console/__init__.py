@@ -24,8 +24,12 @@ blueprint is listed in ``CONSOLE_BLUEPRINTS`` of ``flowlet.web.app``::
   the next page shows once. A form with faults is shown again, with status 422 and each ``error`` at its field.
 - A form about one workflow sends the version that its page showed, by ``hidden_fields(version)``. If the workflow has
   changed since, nothing is done, and the message says where the workflow is now.
-- ``static/console.js`` only adds to the pages. A part with an id and ``data-live`` is fetched again on an event; a form
-  that the user has begun to fill in stays as it is, with its version.
+- Scripts only add to the pages. A part with an id and ``data-live`` is fetched again on an event (``console.js``); a
+  form that the user has begun to fill in stays as it is, with its version. A list with ``data-steady`` keeps its rows
+  in place (``lists.js``), links in a part with ``data-tabs`` change this part alone (``tabs.js``), and what is typed
+  into a form with POST comes back until it is accepted (``drafts.js``), except for fields with ``data-no-draft``.
+- A path that is only posted to leads to the nearest page above it (``form_page``): after a page with faults it is the
+  address in the browser.
 - ``tests/browser`` visits every page: ``browser_tab.open_as_admin("/inbox")``, its use with and without scripts, and
   ``browser_tab.check_layout_and_accessibility()``, which finds accessibility violations
   and content wider than the window.

@@ -10,7 +10,10 @@ from urllib.parse import quote, urlencode
 from flowlet.diagram.text_metrics import clean_line as cleaned
 from flowlet.instance.instance import Status
 from flowlet.operations.schedule_findings import describe_troubled_schedule
+from flowlet.operations.stuck_runs import StuckRun
 from flowlet.store.executors import ExecutorRecord
+from flowlet.store.limits.limits import LimitUse
+from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.reports.activity import DueQueue, UpcomingInstance
 from flowlet.store.reports.errors import ErrorGroup
 from flowlet.store.schedules.table import ScheduleRecord
@@ -38,7 +41,7 @@ class Alert:
         title: Its subject.
         url: The page with details.
         text: The problem, in one line.
-        at: When it began or was last seen; None if there is no such time.
+        at: Since when it is so; None if there is no such time.
     """
 
     tone: str
@@ -64,10 +67,16 @@ def find_alerts(
     gated: Mapping[str, int] = MappingProxyType({}),
     awaiting_messages: Mapping[str, int] = MappingProxyType({}),
     schedules: Sequence[ScheduleRecord] = (),
+    stuck: Sequence[StuckRun] = (),
+    held_limits: Sequence[LimitUse] = (),
+    paused_lanes: Sequence[LanePause] = (),
     now: int,
     max_claim_gap_microseconds: int = MAX_CLAIM_GAP_MICROSECONDS,
 ) -> list[Alert]:
-    """Return the alerts: first work that does not run, then workflows waiting for a decision, then errors.
+    """Return the alerts in the order of harm.
+
+    First work that does not run or does not get on, then what has failed, the most workflows first, then what waits
+    for another version or a schedule, then what will be retried, and at last workflows waiting for a decision.
 
     Args:
         counts: The number of instances by type and status.
@@ -78,21 +87,29 @@ def find_alerts(
         gated: The number of instances of each type that wait for another version of their workflow.
         awaiting_messages: The number of instances of each type that are WAITING for a message, and for no decision.
         schedules: The schedules that are late, cannot be fired, or have been paused for long.
+        stuck: The attempts that do not get on, the longest running first.
+        held_limits: The limits that a user or a breaker holds.
+        paused_lanes: The workflows and groups that are paused.
         now: In microseconds since 1970 UTC.
         max_claim_gap_microseconds: The tolerated gap between the last claim and the last heartbeat of an executor with
             free slots, in microseconds.
     """
     serving = [executor for executor in executor_reports if executor.status == "RUNNING"]
+    by_harm = sorted(errors, key=lambda group: (-group.failed, -group.count))
     return [
         *_find_unserved_work(
             counts, serving, queues, now, is_draining=any(executor.is_live for executor in executor_reports)
         ),
         *_find_mismatched_work(serving, late, now),
+        *_find_unhealthy_executors(executor_reports, now, max_claim_gap_microseconds),
+        *_find_stuck_work(stuck),
+        *(_describe_error_group(group) for group in by_harm if group.failed),
         *_find_gated_work(gated),
         *(_describe_schedule(one, serving) for one in schedules),
-        *_find_unhealthy_executors(executor_reports, now, max_claim_gap_microseconds),
+        *(_describe_error_group(group) for group in by_harm if not group.failed),
+        *map(_describe_paused_lane, paused_lanes),
+        *map(_describe_held_limit, held_limits),
         *_find_waiting_types(counts, awaiting_messages),
-        *map(_describe_error_group, errors),
     ]
 
 
@@ -142,6 +159,23 @@ def _find_mismatched_work(
         yield Alert("warn", "Unserved", cleaned(f"{one.type} in {one.group}"), address, text, one.at)
 
 
+def _find_stuck_work(stuck: Sequence[StuckRun]) -> Iterator[Alert]:
+    """Yield an alert for each state in which attempts do not get on; a single one leads to its page."""
+    by_state: dict[tuple[str, str], list[StuckRun]] = {}
+    for run in stuck:
+        by_state.setdefault((run.instance.type, run.instance.state), []).append(run)
+    for (type, state), runs in by_state.items():
+        first = runs[0]
+        address = _build_filter_url([Status.EXECUTING], type=type, state=state)
+        title, url = (
+            (f"{len(runs):,} × {type}", address)
+            if len(runs) > 1
+            else (f"#{first.instance.id} {type}", f"/workflows/{first.instance.id}")
+        )
+        text = f"{state}: {'they run' if len(runs) > 1 else 'it runs'} too long: {first.reason}; abort and retry"
+        yield Alert("err", "Stuck", cleaned(title), url, cleaned(text), first.instance.since)
+
+
 def _find_gated_work(gated: Mapping[str, int]) -> Iterator[Alert]:
     """Yield an alert for each type whose instances wait for another version, the most first."""
     for type, count in sorted(gated.items(), key=lambda one: (-one[1], one[0])):
@@ -155,6 +189,21 @@ def _describe_schedule(record: ScheduleRecord, serving: Sequence[ExecutorRecord]
     at = record.paused if record.paused is not None else record.next_time
     text = cleaned(describe_troubled_schedule(record, serving))
     return Alert(tone, label, cleaned(record.name), f"/schedules/{record.id}", text, at)
+
+
+def _describe_held_limit(use: LimitUse) -> Alert:
+    record = use.record
+    by = "its breaker" if record.held_by is None else record.held_by
+    text = cleaned(f"held by {by}, {use.waiting:,} waiting: {record.held_reason}")
+    title = cleaned(f"{record.type} {record.state or ''}")
+    return Alert("warn", "Limit", title, f"/definitions/{quote(record.type, safe='')}#limits", text, record.held_at)
+
+
+def _describe_paused_lane(pause: LanePause) -> Alert:
+    is_workflow = pause.kind is LaneKind.WORKFLOW
+    url = f"/definitions/{quote(pause.name, safe='')}" if is_workflow else "/executors#lanes"
+    title = cleaned(pause.name if is_workflow else f"Group {pause.name}")
+    return Alert("warn", "Paused", title, url, cleaned(f"paused by {pause.paused_by}: {pause.reason}"), pause.paused_at)
 
 
 def _list_types(executor_reports: Sequence[ExecutorRecord]) -> set[str]:
@@ -179,10 +228,14 @@ def _find_unhealthy_executors(
 def _describe_error_group(group: ErrorGroup) -> Alert:
     number = group.failed or group.count
     address = f"/workflows?{urlencode({'error': group.fingerprint})}"
-    title = cleaned(f"{number:,} × {group.type}" if number > 1 else f"#{group.newest_id} {group.type}")
+    title = cleaned(
+        f"{number:,}{'+' if group.is_at_least else ''} × {group.type}"
+        if number > 1
+        else f"#{group.newest_id} {group.type}"
+    )
     text = cleaned(f"{group.state}: {group.message}" if group.message else group.state)
     tone, label = ("err", "Failed") if group.failed else ("warn", "Failing")
-    return Alert(tone, label, title, address, text, group.last)
+    return Alert(tone, label, title, address, text, group.first)
 
 
 def _find_waiting_types(counts: Mapping[tuple[str, str], int], awaiting_messages: Mapping[str, int]) -> Iterator[Alert]:

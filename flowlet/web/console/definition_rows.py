@@ -53,6 +53,8 @@ class StateRow:
     Attributes:
         open_count: How many workflows are in it and have not ended.
         list_url: The list of these; for a final state, of all workflows in it.
+        failed_count: How many workflows are FAILED in it.
+        failed_url: The list of these.
         timing: None if no workflow of the sample left it.
         rules: Its timeout, its deadline, and its retry policy if it differs from the workflow's; in words.
     """
@@ -60,6 +62,8 @@ class StateRow:
     state: StateDefinition
     open_count: int
     list_url: str
+    failed_count: int
+    failed_url: str
     timing: StateStatistics | None
     transition_rows: tuple[TransitionRow, ...]
     rules: tuple[str, ...]
@@ -109,6 +113,8 @@ def build_state_rows(definition: Definition, graph: GraphStatistics) -> list[Sta
             state,
             graph.open_by_state.get(state.name, 0),
             build_list_url(definition.name, state=state.name, statuses=None if state.is_final else _OPEN_STATUSES),
+            graph.failed_by_state.get(state.name, 0),
+            build_list_url(definition.name, state=state.name, statuses=[Status.FAILED.value]),
             graph.states.get(state.name),
             tuple(
                 TransitionRow(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowlet.diagram.text_metrics import clean_lines
-from flowlet.instance.instance import Action, ActionKind
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.path_changes import PathChange, apply_path_changes
 from flowlet.web.console.values import VariableChange, describe_changes, format_json
 
@@ -36,6 +36,10 @@ TITLES = {
     ActionKind.ERROR: "Attempt failed",
     ActionKind.FAILED: "Failed",
     ActionKind.ANSWERED: "Answered",
+    ActionKind.VOTED: "Voted",
+    ActionKind.ASSIGNED: "Assigned",
+    ActionKind.REMINDED: "Reminded",
+    ActionKind.ESCALATED: "Escalated",
     ActionKind.MESSAGE: "Message sent",
     ActionKind.EXPIRED: "Message expired unread",
     ActionKind.MOVED: "Moved manually",
@@ -48,6 +52,7 @@ TITLES = {
     ActionKind.EDITED: "Variables edited",
     ActionKind.REPAIRED: "Recovered from a lost executor",
     ActionKind.RELEASED: "Released by a stopping executor",
+    ActionKind.ACKNOWLEDGED: "Failure closed",
     ActionKind.GATED: "Left to another version",
 }
 """The title of each kind of line; a plain transition has none."""

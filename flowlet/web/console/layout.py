@@ -63,8 +63,10 @@ NAVIGATION: tuple[NavigationItem, ...] = (
     NavigationItem("/definitions", "Definitions", "cube", path_prefix="/start/"),
     NavigationItem("/schedules", "Schedules", "clock"),
     NavigationItem("/executors", "Executors", "server"),
+    NavigationItem("/teams", "Teams", "user"),
     NavigationItem("/users", "Users", "user", Role.ADMIN),
     NavigationItem("/keys", "API keys", "key"),
+    NavigationItem("/audit", "Audit", "search", Role.ADMIN),
     NavigationItem("/settings", "Settings", "gear", Role.ADMIN),
     NavigationItem("/docs", "API", "code"),
 )
@@ -99,6 +101,7 @@ class PageLayout:
             for a page without a stream.
         counts: The counts of the navigation's items, by URL.
         notice: The result of the form that led to this page.
+        is_saved: Whether a form led to this page, and was accepted: its draft in the browser is deleted.
     """
 
     principal: Principal | None
@@ -108,6 +111,7 @@ class PageLayout:
     position: str = ""
     counts: Mapping[str, int] = field(default_factory=dict)
     notice: Notice | None = None
+    is_saved: bool = False
 
     @property
     def navigation(self) -> list[NavigationItem]:
@@ -159,7 +163,12 @@ def install(app: Quart) -> None:
 
 
 async def render_page(
-    template: str, *, status: int = 200, headers: Mapping[str, str] | None = None, **values: Any
+    template: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    is_form_kept: bool = False,
+    **values: Any,
 ) -> Response:
     """Return a page.
 
@@ -167,9 +176,10 @@ async def render_page(
         template: Its file in ``templates/``.
         status: The HTTP status.
         headers: Further headers, such as ``Retry-After``.
+        is_form_kept: Whether a page with status 200 after a form has not saved it yet, such as a preview.
         values: The template's variables.
     """
-    layout = await _build_layout(status)
+    layout = await _build_layout(status, is_accepted=status < 400 and not is_form_kept)
     text = await render_template(template, layout=layout, **values)
     answer = Response(text, status, dict(headers or {}), content_type="text/html; charset=utf-8")
     if layout.notice:
@@ -177,14 +187,15 @@ async def render_page(
     return answer
 
 
-async def _build_layout(status: int) -> PageLayout:
+async def _build_layout(status: int, *, is_accepted: bool) -> PageLayout:
     principal: Principal | None = g.get("principal")
     session = request.cookies.get(SESSION_COOKIE, "") if principal and principal.key_id is None else ""
     # If the store is unavailable, the page that reports it must not query the store.
     counts = await _read_counts(principal, is_error=status >= 400) if status < 500 else {}
     token, notice = (compute_csrf_token(session), flash.read_notice()) if session else ("", None)
     position = g.get("event_position", "")
-    return PageLayout(principal, token, request.path, times.now() // 1000, position, counts, notice)
+    is_saved = notice.tone == "ok" if notice else request.method == "POST" and is_accepted
+    return PageLayout(principal, token, request.path, times.now() // 1000, position, counts, notice, is_saved)
 
 
 async def _read_counts(principal: Principal | None, *, is_error: bool) -> dict[str, int]:

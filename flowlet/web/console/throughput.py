@@ -69,17 +69,17 @@ class Throughput:
     @property
     def transition_count(self) -> int:
         """The number of transitions in the shown intervals."""
-        return sum(span.transitions for span in self._shown_spans)
+        return sum(span.transitions for span in self.shown_spans)
 
     @property
     def failed_count(self) -> int:
         """The number of instances that became FAILED in the shown intervals."""
-        return sum(span.failed for span in self._shown_spans)
+        return sum(span.failed for span in self.shown_spans)
 
     @property
     def failed_attempts(self) -> int:
         """The number of failed attempts in the shown intervals."""
-        return sum(span.failures for span in self._shown_spans)
+        return sum(span.failures for span in self.shown_spans)
 
     @property
     def rate_per_minute(self) -> str:
@@ -105,17 +105,17 @@ class Throughput:
     @property
     def transition_line(self) -> Markup:
         """The transitions as a sparkline, a point for each five intervals; "" if there were none."""
-        return self._render_line([span.transitions for span in self._shown_spans], "accent")
+        return self._render_line([span.transitions for span in self.shown_spans], "accent")
 
     @property
     def failed_line(self) -> Markup:
         """The failed instances, likewise."""
-        return self._render_line([span.failed for span in self._shown_spans], "err")
+        return self._render_line([span.failed for span in self.shown_spans], "err")
 
     @property
     def chart(self) -> Markup:
         """The chart of transitions, with failed attempts in red."""
-        bars = [Bar(self._format_span(span), (span.failures, span.transitions)) for span in self._shown_spans]
+        bars = [Bar(self.format_span(span), (span.failures, span.transitions)) for span in self.shown_spans]
         unit = "hour" if self.is_day else "minute"
         return render_chart(
             bars,
@@ -130,7 +130,8 @@ class Throughput:
         return SERIES[::-1]
 
     @property
-    def _shown_spans(self) -> Sequence[ThroughputInterval]:
+    def shown_spans(self) -> Sequence[ThroughputInterval]:
+        """The intervals that are shown, the earliest first."""
         return self.spans[-SPANS_SHOWN[self.step_microseconds] :]
 
     def _render_line(self, numbers: Sequence[int], tone: str) -> Markup:
@@ -138,6 +139,7 @@ class Throughput:
             return Markup("")
         return render_sparkline([sum(numbers[place : place + 5]) for place in range(0, len(numbers), 5)], tone=tone)
 
-    def _format_span(self, span: ThroughputInterval) -> str:
+    def format_span(self, span: ThroughputInterval) -> str:
+        """Return the beginning of an interval, in UTC."""
         at = to_datetime(span.start)
         return f"{at:%b} {at:%-d, %H:%M} UTC" if self.is_day else f"{at:%H:%M} UTC"

@@ -327,7 +327,7 @@ def _build_legend(rows: Sequence[TimelineRow]) -> tuple[ChartSegment, ...]:
 
 
 def _describe_manual_action(mark: ManualAction) -> str:
-    return clean_line(f"{TITLES.get(mark.kind, mark.kind.value)} by {mark.username}")
+    return clean_line(f"{TITLES.get(mark.kind, mark.kind.value)} by {mark.person}")
 
 
 def _format_microseconds(duration_microseconds: int) -> str:

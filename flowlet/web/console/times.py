@@ -34,7 +34,7 @@ def now() -> int:
 
 
 def format_ago(value: int | datetime | None) -> Markup:
-    """Return a time relative to now: "2 min ago", "in 14 s", "now"; None is "never".
+    """Return a time relative to now: "2 min 5 s ago", "in 14 s", "now"; None is "never".
 
     Args:
         value: Microseconds since 1970 UTC, as in the store, or an aware datetime.
@@ -60,18 +60,17 @@ def format_milliseconds(milliseconds: float | None) -> str:
         return f"{milliseconds:.0f} ms"
     if milliseconds < 59_950:
         return f"{milliseconds / 1000:.1f} s".replace(".0 ", " ")
-    rest, parts = round(milliseconds / 1000), []
-    for size, unit in _UNITS:
-        amount, rest = divmod(rest, size)
-        parts.append(f"{amount} {unit}" if amount else "")
-    first = next(place for place, part in enumerate(parts) if part)
-    return " ".join(part for part in parts[first : first + 2] if part)
+    return format_distance(round(milliseconds / 1000))
 
 
 def format_distance(seconds: float) -> str:
-    """Return a duration in its largest unit, rounded down: "0 s", "14 s", "2 min", "3 h", "12 d"."""
-    size, unit = next((pair for pair in _UNITS if seconds >= pair[0]), _UNITS[-1])
-    return f"{int(seconds // size)} {unit}"
+    """Return a duration in its two largest units, of whole seconds: "0 s", "14 s", "2 min 5 s", "2 d 23 h", "12 d"."""
+    rest, parts = int(seconds), []
+    for size, unit in _UNITS:
+        amount, rest = divmod(rest, size)
+        parts.append(f"{amount} {unit}" if amount else "")
+    first = next((place for place, part in enumerate(parts) if part), None)
+    return "0 s" if first is None else " ".join(part for part in parts[first : first + 2] if part)
 
 
 def format_exact(value: int) -> str:

@@ -16,7 +16,7 @@ from flowlet.web.openapi.workflow_schemas import (
     build_wait_conditions,
     build_wait_examples,
 )
-from flowlet.web.problems import PROBLEM_TYPES
+from flowlet.web.problems import PROBLEM_TYPES, ProblemType
 
 __all__ = [
     "PROBLEM_SCHEMA",
@@ -26,6 +26,7 @@ __all__ = [
     "build_header_objects",
     "build_parameter",
     "build_problem_responses",
+    "build_problem_schemas",
 ]
 
 SCHEMA_REF_PREFIX = "#/components/schemas/"
@@ -139,27 +140,48 @@ def build_header_objects(descriptions: Iterable[tuple[str, str]]) -> dict[str, A
     return {name: {"description": text, "required": True, "schema": {"type": "string"}} for name, text in descriptions}
 
 
+def build_problem_schemas() -> dict[str, Any]:
+    """Return the schema of the problems of each status: one class of its own in a generated client."""
+    return {_format_problem_name(status): _build_problem_schema(status) for status in _list_problem_statuses()}
+
+
 def build_problem_responses() -> dict[str, Any]:
     """Return the error responses by status, with their problem types, members and headers."""
-    return {
-        str(status): _build_problem_response(status)
-        for status in sorted({kind.status for kind in PROBLEM_TYPES.values()})
+    return {str(status): _build_problem_response(status) for status in _list_problem_statuses()}
+
+
+def _list_problem_statuses() -> list[int]:
+    return sorted({kind.status for kind in PROBLEM_TYPES.values()})
+
+
+def _list_kinds(status: int) -> dict[str, ProblemType]:
+    return {name: kind for name, kind in PROBLEM_TYPES.items() if kind.status == status}
+
+
+def _format_problem_name(status: int) -> str:
+    return f"Problem{status}"
+
+
+def _build_problem_schema(status: int) -> dict[str, Any]:
+    """Return the schema of a problem with a status, whole: generators cannot narrow a member of another schema."""
+    kinds = _list_kinds(status)
+    always = sorted(set.intersection(*(set(kind.members) for kind in kinds.values())))
+    properties = {
+        **PROBLEM_SCHEMA["properties"],
+        "type": {**_TEXT, "enum": [f"/problems/{name}" for name in kinds]},
+        "status": {"type": "integer", "const": status},
     }
+    return {**PROBLEM_SCHEMA, "required": [*PROBLEM_SCHEMA["required"], *always], "properties": properties}
 
 
 def _build_problem_response(status: int) -> dict[str, Any]:
-    kinds = {name: kind for name, kind in PROBLEM_TYPES.items() if kind.status == status}
-    types = {"enum": [f"/problems/{name}" for name in kinds]}
-    always = sorted(set.intersection(*(set(kind.members) for kind in kinds.values())))
-    narrowed: dict[str, Any] = {"properties": {"type": types, "status": {"const": status}}}
-    schema = {
-        "allOf": [{"$ref": f"{SCHEMA_REF_PREFIX}Problem"}, {**narrowed, **({"required": always} if always else {})}]
-    }
+    kinds = _list_kinds(status)
     headers = build_header_objects(item for kind in kinds.values() for item in kind.headers.items())
+    reference = {"$ref": f"{SCHEMA_REF_PREFIX}{_format_problem_name(status)}"}
     return {
         "description": " ".join(kind.description for kind in kinds.values()),
         **({"headers": headers} if headers else {}),
-        "content": {"application/problem+json": {"schema": schema}},
+        "content": {"application/problem+json": {"schema": reference}},
     }
 
 

@@ -24,6 +24,7 @@ from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER
 from flowlet.web.auth import get_required_role, require_role
+from flowlet.web.embedding.prefix import get_prefix
 from flowlet.web.field_types import NO_CONTROL_PATTERN
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.components import (
@@ -33,8 +34,10 @@ from flowlet.web.openapi.components import (
     build_header_objects,
     build_parameter,
     build_problem_responses,
+    build_problem_schemas,
 )
 from flowlet.web.openapi.docstrings import SECTION_HEADING
+from flowlet.web.openapi.generator_schemas import adapt_schema
 from flowlet.web.paths import is_api
 from flowlet.web.services import get_services
 
@@ -45,7 +48,8 @@ Creates, reads and operates workflows.
 
 **Authentication.** Send an API key in the header `X-API-Key`, or as a Bearer token. A viewer can read, an operator can
 also create and change workflows, and an admin can do everything. Each operation states the role that it requires, in
-words and in its `security`. An API key takes precedence over a session.
+words and in its `security`. An API key takes precedence over a session. A key that an admin has created for it may act
+on behalf of another person, whom the header `On-Behalf-Of` names, percent-encoded, at every endpoint; others get 403.
 
 **Bodies** are JSON in UTF-8, nested at most 64 arrays and objects deep. Keys are accepted as `nextActivation` and as
 `NextActivation`; unknown and repeated keys are refused. A text or a name must not contain a NUL character, and an
@@ -61,25 +65,24 @@ with `Allow`.
 _DESCRIPTION_ATTRIBUTE = "_flowlet_description"
 _PATH_PARAMETER = re.compile(r"<(?:(\w+)(?:\([^)]*\))?:)?(\w+)>")
 _INTEGER = {"type": "integer", "format": "int64", "minimum": 0, "maximum": MAX_INTEGER}
+_WORKFLOW_ID = "The workflow's id or, if no workflow has it as its id, its external id, which must not have a slash."
 _PATH_PARAMETER_DESCRIPTIONS = {
-    "workflows": {"id": "The workflow's id, or its external id if that is not a number and has no slash."},
-    "messages": {
-        "id": "The workflow's id, or its external id if that is not a number and has no slash.",
-        "name": "The message's name.",
-    },
-    "waiting": {"external_id": "The workflow's external id, or its id."},
+    "workflows": {"id": _WORKFLOW_ID, "external_id": "The workflow's external id."},
+    "messages": {"id": _WORKFLOW_ID, "name": "The message's name."},
+    "waiting": {"id": _WORKFLOW_ID.replace("must not", "may")},
     "definitions": {"name": "The definition's name."},
     "schedules": {"name": "The schedule's name."},
+    "teams": {"id": _WORKFLOW_ID, "name": "The team's name."},
     "users": {"id": "The user's id."},
     "bulk": {"id": "The `runId` of the bulk operation."},
     "keys": {"id": "The API key's id, its public part."},
-    "retention": {"id": "The workflow's id, or its external id if that is not a number and has no slash."},
+    "retention": {"id": _WORKFLOW_ID},
 }
 """The descriptions of path parameters, by blueprint."""
-_PATH_PARAMETER_DESCRIPTIONS["workflows"]["external_id"] = _PATH_PARAMETER_DESCRIPTIONS["waiting"]["external_id"]
-_WORKFLOW_TAGS = ("workflows", "waiting", "messages", "retention")
+_WORKFLOW_TAGS = ("workflows", "waiting", "messages", "retention", "teams")
 """The tags of the endpoints whose paths may name a workflow, which may have been deleted."""
 _PATH_PARAMETER_SCHEMAS: Mapping[tuple[str, str], Mapping[str, Any]] = {
+    ("teams", "name"): {"maxLength": 64, "pattern": "^[a-z0-9]([a-z0-9.-]{0,62}[a-z0-9])?$"},
     ("messages", "name"): {"maxLength": MAX_IDENTIFIER_LENGTH, "format": "trimmed", "pattern": NO_CONTROL_PATTERN},
 }
 """What is required of path parameters beyond a text that is not empty, by blueprint and name."""
@@ -101,6 +104,7 @@ class RouteDescription:
         query: The model of the query parameters; None for none.
         headers: The description of each request header, except those for authentication.
         answers: The response by status: a type in JSON, the media type of a text, or None for no content.
+        answer_headers: The description of each header that these responses always have, except Location.
         problems: The statuses of errors that do not follow from the rest, such as 409.
         leads_to: The path of the object whose id the response contains, such as "/api/users/{id}".
         is_located: Whether the response has a Location header with that path.
@@ -111,6 +115,7 @@ class RouteDescription:
     query: type[BaseModel] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     answers: Mapping[int, Any] = field(default_factory=lambda: {200: "application/json"})
+    answer_headers: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[int, ...] = ()
     leads_to: str | None = None
     is_located: bool = False
@@ -136,7 +141,10 @@ _DOCUMENT_EXTENSION = "flowlet_openapi"
 @require_role(Role.VIEWER)
 async def show_openapi() -> Response:
     """Return this OpenAPI 3.1 document, with the variables of each definition as JSON schemas."""
-    return build_json_response(build_current_document())
+    document, prefix = build_current_document(), get_prefix()
+    if prefix:
+        document = document | {"servers": [{**document["servers"][0], "url": prefix}]}
+    return build_json_response(document)
 
 
 def build_current_document() -> dict[str, Any]:
@@ -177,7 +185,11 @@ def build_document(views: list[tuple[Rule, Callable[..., Any]]], definitions: Se
         "tags": _build_tags(views),
         "paths": paths,
         "components": {
-            "schemas": {"Problem": PROBLEM_SCHEMA, **models.schemas},
+            "schemas": {
+                "Problem": PROBLEM_SCHEMA,
+                **build_problem_schemas(),
+                **{name: adapt_schema(schema) for name, schema in models.schemas.items()},
+            },
             "responses": build_problem_responses(),
             "securitySchemes": SECURITY_SCHEMES,
         },
@@ -291,8 +303,9 @@ def _build_response(
 ) -> dict[str, Any]:
     kind = description.answers[status]
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
-    if description.is_located:
-        answer["headers"] = build_header_objects([("Location", "The path of the object.")])
+    located = {"Location": "The path of the object."} if description.is_located else {}
+    if headers := {**located, **description.answer_headers}:
+        answer["headers"] = build_header_objects(headers.items())
     if isinstance(kind, str):
         answer["content"] = {kind: {"schema": {"type": "object" if kind.endswith("json") else "string"}}}
     elif kind is not None:

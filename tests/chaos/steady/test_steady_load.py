@@ -11,7 +11,7 @@ from tests.chaos.steady.resource_use import MEGABYTE, ResourceUse, SteadyUse, fi
 from tests.chaos.steady.steady_run import SteadyPlan, run_steady_load
 
 SEED = 15
-SHORT_PLAN = SteadyPlan(SEED, warm_up_seconds=7, seconds=9, samples=18)
+SHORT_PLAN = SteadyPlan(SEED, warm_up_seconds=7, seconds=9, samples=18, creates_per_second=4, pause_seconds=0.6)
 MAX_MEMORY_GROWTH = 30.0 * MEGABYTE
 """In a few seconds caches and the allocator grow by more than a leak would: an hour is what finds that."""
 AT_REST = ResourceUse(0, 150 * MEGABYTE, descriptors=30, threads=14, tasks=16)

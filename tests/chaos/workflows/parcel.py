@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from flowlet import Context, Next, Retry, Schedule, Workflow, end, error, receive, state
+from flowlet import Context, Limit, Next, Retry, Schedule, Workflow, end, error, receive, state
 from flowlet.clock import StoreClock
 from tests.chaos.recorder import record_run
 
@@ -57,7 +57,7 @@ async def leave(parcel: Parcel, ctx: Context) -> None:
         pass
 
 
-@state(next=["handed", "lost"])
+@state(next=["handed", "lost"], limit=Limit(4))
 async def deliver(parcel: Parcel, ctx: Context) -> Next:
     with record_run(ctx, parcel):
         await StoreClock().sleep(0.1)

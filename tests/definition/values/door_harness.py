@@ -21,7 +21,8 @@ from flowlet.instance.json_text import parse_outside_json
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, manual, state
+from flowlet.workflow.states import Next, end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.definition.values.generated_models import GeneratedModel, freeze, generate_model
 
 __all__ = [

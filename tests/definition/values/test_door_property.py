@@ -24,7 +24,8 @@ from flowlet.definition.model_shape import get_names
 from flowlet.definition.registry import Registry
 from flowlet.engine.release import apply_transition
 from flowlet.errors import VariablesError
-from flowlet.instance.instance import ActionKind, Instance, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.instance.json_text import parse_json, write_json
 from flowlet.instance.new_instance import NewInstance
 from flowlet.instance.transition import Transition
@@ -44,7 +45,7 @@ from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_eng
 CASES = os.environ.get("VALUE_CASES")
 TIMEOUT = 3_600 if CASES else 60
 BATCH = 20
-CASES_BY_DATABASE = {"sqlite": 240, "postgresql": 120, "mysql": 120}
+CASES_BY_DATABASE = {"sqlite": 120, "postgresql": 60, "mysql": 60}
 """How many models are drawn; the check of modules refuses some."""
 VALUES = 3
 """How many times values are drawn for each model; most of them make two instances, and two children of each."""

@@ -29,7 +29,7 @@ CASES = os.environ.get("VALUE_CASES")
 FREE_DEFINITION = build_definition("Generated", {"first": ["done"], "done": []})
 
 
-@settings(max_examples=int(CASES or 2_000), derandomize=CASES is None, deadline=None, database=None)
+@settings(max_examples=int(CASES or 800), derandomize=CASES is None, deadline=None, database=None)
 @given(st.integers(0, 2**62))
 def test_what_the_check_lets_pass_survives_or_is_named(seed: int) -> None:
     random = Random(seed)

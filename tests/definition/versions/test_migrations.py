@@ -12,9 +12,9 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.definition.versions.migrations import VersionError, migrate_vars
 from flowlet.errors import DefinitionError
-from flowlet.instance.instance import ActionKind
+from flowlet.instance.action import ActionKind
 from flowlet.workflow.migration import migrate
-from flowlet.workflow.states import Workflow
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import (
     ActivationHarness,
     build_leased_instance,
@@ -139,7 +139,7 @@ async def test_an_instance_whose_variables_a_newer_version_has_migrated_is_not_r
     transition = await harness.run_activation(build_leased_instance(definition, vars_version=5, attempt=1))
 
     assert (transition.vars_json, transition.vars_version, transition.attempt) == (None, None, 1)
-    assert transition.gated_state == "check"
+    assert transition.state == "check"
     assert "migrated to version 5" in str(get_only_action(transition, ActionKind.GATED).text)
 
 

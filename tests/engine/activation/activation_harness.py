@@ -15,7 +15,8 @@ from flowlet.definition.definition import Definition
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.engine.activation import ActivationRunner
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.workflow.context import Transaction
 from flowlet.workflow.states import end, state
@@ -112,7 +113,7 @@ class ActivationHarness:
         return await self.run_activation(build_leased_instance(definition, **changes))
 
     @asynccontextmanager
-    async def open_transaction(self) -> AsyncIterator[Transaction]:
+    async def open_transaction(self, open_connection: object = None) -> AsyncIterator[Transaction]:
         """Give ``ctx.transaction`` its connection."""
         yield self.transaction
 

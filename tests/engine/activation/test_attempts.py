@@ -10,10 +10,12 @@ import pytest
 from flowlet.clock import to_datetime, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.errors import Fail, StoreError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import (
     EXECUTOR_ID,
     SECOND_MICROSECONDS,

@@ -9,10 +9,12 @@ import pytest
 from pydantic import BaseModel
 
 from flowlet.definition.definition import Definition
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow, end, manual, state
+from flowlet.workflow.states import end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import ActivationHarness, get_only_action, list_action_kinds
 
 

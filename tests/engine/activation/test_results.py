@@ -9,10 +9,12 @@ import pytest
 
 from flowlet.clock import to_datetime
 from flowlet.definition.definition import Definition
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import (
     SECOND_MICROSECONDS,
     START_TIME,

@@ -10,7 +10,8 @@ import pytest
 from flowlet.clock import StoreClock
 from flowlet.engine.event_stream import EventBatch, EventBroadcaster
 from flowlet.engine.waiters import Waiters
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.store.commits import Commit
 from flowlet.store.opening import open_store
 from tests.databases import find_schema

@@ -7,7 +7,8 @@ from types import ModuleType
 from flowlet.errors import Fail
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import ChildRequest, child
-from flowlet.workflow.states import Next, Workflow, end, state
+from flowlet.workflow.states import Next, end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 
 __all__ = [

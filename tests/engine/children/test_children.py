@@ -9,7 +9,8 @@ from flowlet.instance.instance import Status
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, state
+from flowlet.workflow.states import Next, end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.children.family_modules import (
     CHILD_MODULE,

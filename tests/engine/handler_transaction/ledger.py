@@ -9,7 +9,7 @@ from types import ModuleType
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 
 __all__ = ["build_orders_module", "open_ledger_harness", "read_ledger", "write_ledger"]

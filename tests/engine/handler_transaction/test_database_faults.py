@@ -16,7 +16,7 @@ from flowlet.instance.instance import Status
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context, Transaction
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow
+from flowlet.workflow.workflow import Workflow
 from tests.conftest import URL_FIXTURES
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.handler_transaction.ledger import build_orders_module, open_ledger_harness, read_ledger, write_ledger

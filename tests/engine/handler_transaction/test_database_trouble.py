@@ -9,13 +9,14 @@ import pytest
 
 from flowlet.engine.handler_transaction import MAX_EXCUSES
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import open_store
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow
+from flowlet.workflow.workflow import Workflow
 from tests.databases import find_schema
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.handler_transaction.ledger import open_ledger_harness, read_ledger, write_ledger
@@ -183,8 +184,9 @@ async def test_a_statement_of_the_store_that_the_server_stops_is_an_outage(serve
             await store.connections.write(run)
 
 
-@pytest.mark.parametrize("statement", ["COMMIT", " rollback work", "END", "begin", "START TRANSACTION", "Rollback;"])
-async def test_a_statement_that_would_end_the_transaction_is_refused(database_url: str, statement: str) -> None:
+async def test_a_statement_that_would_end_the_transaction_is_refused(
+    database_url: str, subtests: pytest.Subtests
+) -> None:
     async def check(ctx: Context) -> str:
         await write_ledger(ctx, "paid")
         async with ctx.transaction() as connection:
@@ -192,11 +194,13 @@ async def test_a_statement_that_would_end_the_transaction_is_refused(database_ur
         return "done"
 
     async with open_ledger_harness(database_url, build_module(check)) as flow:
-        failed = await flow.get(await flow.start("Orders"))
+        for statement in ("COMMIT", " rollback work", "END", "begin", "START TRANSACTION", "Rollback;"):
+            with subtests.test(statement):
+                failed = await flow.get(await flow.start("Orders"))
 
-        assert failed.status is Status.FAILED
-        assert "inside ctx.transaction(): Flowlet commits it with the transition" in str(failed.reason)
-        assert await read_ledger(flow) == []
+                assert failed.status is Status.FAILED
+                assert "inside ctx.transaction(): Flowlet commits it with the transition" in str(failed.reason)
+                assert await read_ledger(flow) == []
 
 
 @pytest.mark.parametrize("is_last", [True, False])

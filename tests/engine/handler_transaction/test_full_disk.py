@@ -8,11 +8,12 @@ import pytest
 
 from flowlet.engine.handler_transaction import MAX_EXCUSES
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.store.opening import open_store
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.handler_transaction.ledger import open_ledger_harness, read_ledger, write_ledger
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 
 from flowlet.errors import Fail
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, state
+from flowlet.workflow.states import Next, end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.handler_transaction.ledger import build_orders_module, open_ledger_harness, read_ledger, write_ledger
 

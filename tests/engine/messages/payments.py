@@ -11,7 +11,8 @@ from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.receive import receive
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Next, Workflow, end, error, manual, state
+from flowlet.workflow.states import Next, end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 
 __all__ = ["Account", "Payment", "find_broken_rows", "list_messages"]
 

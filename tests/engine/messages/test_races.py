@@ -40,28 +40,35 @@ async def run_due(executor: ManualExecutor, id: int, *, times: int = 1) -> None:
             await executor.commit_transitions(transition)
 
 
-@pytest.mark.parametrize("moment", ["before the claim", "before the reading", "before the commit", "in a pause"])
-async def test_a_send_while_the_wait_begins_wakes_the_instance(engine: EngineHarness, moment: str) -> None:
+MOMENTS: list[str] = ["before the claim", "before the reading", "before the commit", "in a pause"]
+
+
+async def test_a_send_while_the_wait_begins_wakes_the_instance(
+    engine: EngineHarness, subtests: pytest.Subtests
+) -> None:
     operations, executor = Operations(engine.store, engine.registry), await engine.add_executor()
-    id = await engine.create_instance("Payments")
-    if moment == "before the claim":
-        await operations.send("payment", Payment(amount=10), to=id)
-    claimed = await executor.claim_instance(id)
-    if moment == "before the reading":
-        await operations.send("payment", Payment(amount=10), to=id)
-    transition = await executor.run_instance(claimed)
-    if moment != "before the claim":
-        await operations.send("payment", Payment(amount=10), to=id, key="again")
-    if moment == "in a pause":
-        await operations.pause(id, username="ada")
-        transition = toggle_pause(transition)
 
-    assert await executor.commit_transitions(transition) == [CommitResult.COMMITTED]
+    for moment in MOMENTS:
+        with subtests.test(moment):
+            id = await engine.create_instance("Payments")
+            if moment == "before the claim":
+                await operations.send("payment", Payment(amount=10), to=id)
+            claimed = await executor.claim_instance(id)
+            if moment == "before the reading":
+                await operations.send("payment", Payment(amount=10), to=id)
+            transition = await executor.run_instance(claimed)
+            if moment != "before the claim":
+                await operations.send("payment", Payment(amount=10), to=id, key="again")
+            if moment == "in a pause":
+                await operations.pause(id, username="ada")
+                transition = toggle_pause(transition)
 
-    if moment == "in a pause":
-        assert (await engine.get_instance(id)).status is Status.PAUSED
-        await operations.resume(id, username="ada")
-    assert (await executor.run_due_instance(id)).state == "paid"
+            assert await executor.commit_transitions(transition) == [CommitResult.COMMITTED]
+
+            if moment == "in a pause":
+                assert (await engine.get_instance(id)).status is Status.PAUSED
+                await operations.resume(id, username="ada")
+            assert (await executor.run_due_instance(id)).state == "paid"
 
 
 async def test_a_send_between_the_look_and_its_commit_is_found_by_the_next_look(engine: EngineHarness) -> None:

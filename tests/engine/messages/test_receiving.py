@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from flowlet.errors import RefusedError, UnknownMessageError, VariablesError
-from flowlet.instance.instance import ActionKind, Instance, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.testing import Harness
 from tests.engine.messages import payments
 from tests.engine.messages.payments import find_broken_rows, list_messages
@@ -34,23 +35,24 @@ async def start(flow: Harness, status: str, **vars: Any) -> Instance:
     return await flow.get(id)
 
 
-@pytest.mark.parametrize("status", ["NEW", "MANUAL", "WAITING", "PAUSED", "MOVED", "TIMER"])
-async def test_a_message_is_kept_until_a_state_reads_it(flow: Harness, status: str) -> None:
-    instance = await start(flow, status)
+async def test_a_message_is_kept_until_a_state_reads_it(flow: Harness, subtests: pytest.Subtests) -> None:
+    for status in ("NEW", "MANUAL", "WAITING", "PAUSED", "MOVED", "TIMER"):
+        with subtests.test(status):
+            instance = await start(flow, status)
 
-    await flow.send("payment", {"amount": 10}, to=instance.id, key="a")
-    if status == "MANUAL":
-        await flow.answer(instance.id, "collect")
-    if status in ("PAUSED", "MOVED"):
-        assert (await flow.get(instance.id)).status is Status.PAUSED
-        await flow.operations.resume(instance.id, username="ada")
-        await flow.settle()
-    await flow.advance("1 minute")
+            await flow.send("payment", {"amount": 10}, to=instance.id, key="a")
+            if status == "MANUAL":
+                await flow.answer(instance.id, "collect")
+            if status in ("PAUSED", "MOVED"):
+                assert (await flow.get(instance.id)).status is Status.PAUSED
+                await flow.operations.resume(instance.id, username="ada")
+                await flow.settle()
+            await flow.advance("1 minute")
 
-    ended = await flow.get(instance.id)
-    assert (ended.state, ended.unread, ended.awaits_json, ended.message_id) == ("paid", 0, None, None)
-    assert (await list_messages(flow, instance.id))[-1] == ("a", True)
-    assert ended.vars["keys"].count("a") == 1
+            ended = await flow.get(instance.id)
+            assert (ended.state, ended.unread, ended.awaits_json, ended.message_id) == ("paid", 0, None, None)
+            assert (await list_messages(flow, instance.id))[-1] == ("a", True)
+            assert ended.vars["keys"].count("a") == 1
 
 
 async def test_messages_are_read_in_their_order_each_by_one_transition(flow: Harness) -> None:

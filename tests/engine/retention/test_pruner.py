@@ -22,9 +22,11 @@ from flowlet.instance.keep_period import ALWAYS, OFF
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store, open_store
+from flowlet.store.people.audit import AuditQuery
 from flowlet.store.retention.deletion import Deleted
 from flowlet.workflow.keep import Keep
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.states import end, state
+from flowlet.workflow.workflow import Workflow
 from tests.databases import find_schema
 
 DAY = to_microseconds(timedelta(days=1))
@@ -201,3 +203,16 @@ def test_a_keep_that_is_no_period_is_refused() -> None:
     for wrong in ("soon", "5 s", OFF):
         with pytest.raises(ValueError, match=r"is not a duration|at least a minute"):
             Keep(wrong)
+
+
+async def test_the_audit_is_deleted_by_age_where_a_setting_says_so(sqlite_url: str) -> None:
+    async with open_pruner_harness(sqlite_url) as at:
+        default, keeping = await at.register("a"), await at.register("b", keep_audit=timedelta(days=30))
+        await at.create_cancelled(2)
+        at.clock.advance(31 * DAY)
+        await at.create_cancelled(1)
+
+        await default.run_lap()
+        assert len(await at.store.audit.list_page(AuditQuery())) == 3
+        await keeping.run_lap()
+        assert len(await at.store.audit.list_page(AuditQuery())) == 1

@@ -13,7 +13,8 @@ from flowlet.instance.instance import Instance
 from flowlet.store.opening import Store
 from flowlet.testing import Harness
 from flowlet.workflow.schedule import Schedule
-from flowlet.workflow.states import Workflow, end, manual, state
+from flowlet.workflow.states import end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 
 __all__ = ["Report", "build_reports", "list_created", "list_instances", "open_reports"]

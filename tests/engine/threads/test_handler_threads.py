@@ -10,10 +10,11 @@ from types import ModuleType
 import pytest
 
 from flowlet.engine.threads.handler_threads import HandlerThreads
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry
-from flowlet.workflow.states import Workflow
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import (
     ActivationHarness,
     build_single_state,

@@ -11,7 +11,8 @@ from flowlet.errors import Fail
 from flowlet.testing import Harness
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
-from flowlet.workflow.states import Next, Workflow, end, manual, state
+from flowlet.workflow.states import Next, end, manual, state
+from flowlet.workflow.workflow import Workflow
 
 __all__ = ["Order", "build_modules", "build_registry", "create_orders"]
 

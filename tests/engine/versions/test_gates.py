@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.instance.version_gate import VersionGate, compute_lane
 from flowlet.operations.service import Operations
 from flowlet.store.opening import Store
@@ -187,4 +188,4 @@ async def test_what_was_claimed_through_a_gate_runs_although_the_next_claim_fail
 async def gate_case(seen: VersionsHarness, type: str) -> None:
     """Leave the only instance to executors whose definitions are not those that refused it."""
     gate = str(VersionGate(compute_lane(type, "default")).add("0123456789ab"))
-    await seen.execute_sql(f"UPDATE flowlet_workflow SET status = 'IN_PROGRESS', gate = '{gate}', gated_state = state")
+    await seen.execute_sql(f"UPDATE flowlet_workflow SET status = 'IN_PROGRESS', gate = '{gate}'")

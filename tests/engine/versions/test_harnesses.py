@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from flowlet.errors import NotEndedError
-from flowlet.instance.instance import ActionKind
+from flowlet.instance.action import ActionKind
 from flowlet.testing import Harness
 from tests.engine.versions.versions_harness import MODULES
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flowlet.instance.instance import ActionKind, Instance, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.instance.json_text import parse_json
 from tests.engine.versions.closing import Closing
 from tests.engine.versions.versions_harness import MODULES, VersionsHarness, build_registry, open_versions, run_version

@@ -11,7 +11,8 @@ import pytest
 from flowlet.clock import VirtualClock
 from flowlet.engine.waiters import Waiters
 from flowlet.errors import RefusedError
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.operations.doctor import examine_store
 from flowlet.store.search.query import SearchQuery
 from flowlet.testing import Harness

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from tests.engine.versions.versions_harness import build_registry, open_versions, run_version
 
 ROW_COUNT = "SELECT COUNT(*) FROM parcel_booking"

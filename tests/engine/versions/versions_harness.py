@@ -12,7 +12,8 @@ from flowlet.clock import StoreClock
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.instance.instance import ENTRY_KINDS, ActionKind, Instance
+from flowlet.instance.action import ENTRY_KINDS, ActionKind
+from flowlet.instance.instance import Instance
 from flowlet.instance.json_text import parse_json
 from flowlet.instance.transition import Transition
 from flowlet.operations.doctor import examine_store

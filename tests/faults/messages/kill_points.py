@@ -26,10 +26,12 @@ KINDS = (
     r"UPDATE flowlet_workflow SET next_activation = CASE WHEN unread|WITH b AS .* UPDATE flowlet_message",
     r"SELECT .* FROM flowlet_message WHERE workflow_id = .* consumed IS NULL",
     r"COMMIT",
+    r"SELECT requests FROM flowlet_spawn",
+    r"DELETE FROM flowlet_spawn",
 )
-"""The kinds of statements of a send, and of an activation that reads a message and commits."""
-KINDS_BY_ROLE = {"send": (0, 1, 2, 3, 4, 5, 9), "run": (0, 4, 5, 6, 7, 8, 9)}
-"""The places of the kinds that a sender runs, and an executor."""
+"""The kinds of statements of a send, of an activation that reads a message and commits, and of a part of a spawn."""
+KINDS_BY_ROLE = {"send": (0, 1, 2, 3, 4, 5, 9), "run": (0, 4, 5, 6, 7, 8, 9), "spawn": (9, 10, 11)}
+"""The places of the kinds that a sender runs, an executor, and an executor that makes the children of a spawn."""
 OCCURRENCE = 4
 """Which statement of its kind is the last one."""
 _ASYNCPG_METHODS = ("execute", "executemany", "fetch", "fetchrow", "fetchval")

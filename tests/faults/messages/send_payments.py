@@ -21,7 +21,7 @@ from flowlet.settings import Settings
 from flowlet.store.opening import Store, open_store
 from tests.faults.messages.kill_points import KillPoint
 
-WORKFLOW = Path(__file__).parents[1] / "workflows" / "collection.py"
+WORKFLOWS = [Path(__file__).parents[1] / "workflows" / f"{name}.py" for name in ("collection", "fan", "leaf")]
 SENDS_AT_ONCE = 4
 
 
@@ -29,7 +29,8 @@ async def main(role: str, arguments: list[str]) -> None:
     settings = Settings()
     log_setup.configure_logging(level=settings.log_level, output=sys.stdout)
     registry = Registry()
-    registry.load(str(WORKFLOW))
+    for workflow in WORKFLOWS:
+        registry.load(str(workflow))
     KillPoint(int(arguments[-2]), is_after=arguments[-1] == "after").install()
     async with open_store(settings.database_url, migrate=False) as store:
         if role == "send":

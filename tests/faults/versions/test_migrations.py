@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowlet.instance.instance import ActionKind
+from flowlet.instance.action import ActionKind
 from flowlet.instance.json_text import parse_json
 from tests.faults.fault_harness import FaultHarness, open_fault_harness
 from tests.faults.processes import ManagedProcess, StartProcess

@@ -38,7 +38,7 @@ async def export_to(store: Store, path: Path) -> Path:
 
 
 async def import_from(store: Store, path: Path, **options: bool) -> ImportReport:
-    reports = [report async for report in import_file(store, path, **options)]
+    reports = [report async for report in import_file(store, path, username="root", **options)]
     return reports[-1]
 
 

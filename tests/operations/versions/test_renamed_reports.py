@@ -9,6 +9,7 @@ from functools import partial
 from flowlet.clock import VirtualClock
 from flowlet.operations.doctor import PATH, examine_store
 from flowlet.store.opening import open_store
+from flowlet.store.reports.error_times import read_first_seen
 from flowlet.store.reports.errors import read_error_groups
 from flowlet.store.reports.graph_statistics import read_graph_statistics
 from flowlet.store.reports.inbox import InboxGroup, read_inbox
@@ -77,6 +78,7 @@ async def test_errors_beyond_the_limit_are_counted_in_the_group_of_their_state(d
         assert (apart.state, apart.count) == ("charge", 2)
         assert (group.state, group.count, group.failed) == ("charge", 3, 3)
         assert group.first < group.last == apart.last
+        assert [one.first for one in await read_first_seen(connections, [group])] == [group.first]
         assert same == group
         assert [(one.message, one.count) for one in others] == [("Fail: broken wire", 1), ("Fail: broken bank", 1)]
 

@@ -35,7 +35,7 @@ class ClaimRecordingConnections(PlanRecordingConnections):
 async def fill_gates(engine: EngineHarness, analyze: str) -> None:
     """Put all but a few of twenty thousand instances behind two gates: due, in two priorities, or due much later."""
     await fill_instances(engine)
-    behind = f"status = 'IN_PROGRESS', gate = '{GATES[0]}', gated_state = state, next_activation = id"
+    behind = f"status = 'IN_PROGRESS', gate = '{GATES[0]}', next_activation = id"
     await engine.execute_sql(f"UPDATE flowlet_workflow SET {behind} WHERE MOD(id, 20) <> 0")
     await engine.execute_sql(f"UPDATE flowlet_workflow SET gate = '{GATES[1]}' WHERE MOD(id, 20) = 1")
     await engine.execute_sql("UPDATE flowlet_workflow SET priority = 5 WHERE MOD(id, 20) = 2")
@@ -50,7 +50,7 @@ async def read_gate_plans(engine: EngineHarness, explain: str) -> list[str]:
     """Return the plans of a look for gates, and of a claim through one of them."""
     connections = ClaimRecordingConnections(engine, explain)
     gates = VersionGates(connections)
-    assert await gates.find_gates() == list(GATES)
+    assert (await gates.find_gates()).versions == GATES
     claimed, next_due = await gates.claim(GatedClaim("executor-a", GATES[0], CLAIM_LIMIT, engine.clock.now()))
 
     assert [instance.priority for instance in claimed] == [5] * CLAIM_LIMIT

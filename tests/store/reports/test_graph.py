@@ -31,7 +31,7 @@ def build_errands_module() -> ModuleType:
         to: str = ctx.vars["to"]
         return to
 
-    @manual(next=["done", "lost"])
+    @manual(next=["done", "lost"], deadline="1 day", on_deadline="lost")
     def review() -> None: ...
 
     return build_workflow_module(check=check, review=review, done=end(), lost=error())
@@ -70,17 +70,47 @@ async def test_shares_medians_and_who_is_open_are_those_of_the_history(engine: E
 
     found = await read_graph(engine)
 
-    assert (found.open_by_state, found.open_is_at_least) == ({"check": 1, "review": 2}, False)
+    assert (found.open_by_state, found.failed_by_state) == ({"check": 1, "review": 2}, {})
+    assert not found.open_is_at_least
     assert (found.sampled, found.since) == (5, first)
     assert found.transitions == {
-        ("check", "review"): TransitionStatistics(3, 0.75, 2.0),
-        ("check", "done"): TransitionStatistics(1, 0.25, 10.0),
-        ("review", "done"): TransitionStatistics(1, 1.0, 118.0),
+        ("check", "review"): TransitionStatistics(3, 0.6, 2.0),
+        ("check", "done"): TransitionStatistics(1, 0.2, 10.0),
+        ("review", "done"): TransitionStatistics(1, 1 / 3, 118.0),
     }
     assert found.states == {
-        "check": StateStatistics(4, 4.0, 10.0, 0.0),
-        "review": StateStatistics(1, 118.0, 118.0, 0.0),
+        "check": StateStatistics(4, 4.0, 10.0, 0.0, 5),
+        "review": StateStatistics(1, 118.0, 118.0, 0.0, 3),
     }
+
+
+async def test_a_share_is_of_those_that_entered_and_failed_ones_are_counted_where_they_are(
+    engine: EngineHarness,
+) -> None:
+    hand = await engine.add_executor()
+    for target in ("done", "nowhere", "nowhere", "nowhere"):
+        await create_and_leave(engine, hand, target, delay_seconds=1)
+
+    found = await read_graph(engine)
+
+    assert found.transitions == {("check", "done"): TransitionStatistics(1, 0.25, 1.0)}
+    assert found.failed_by_state == {"check": 3}
+    assert found.open_by_state == {}
+
+
+async def test_answers_and_deadlines_are_counted_apart(engine: EngineHarness) -> None:
+    hand, operations = await engine.add_executor(), Operations(engine.store, engine.registry)
+    ids = [await create_and_leave(engine, hand, "review", delay_seconds=1) for _ in range(4)]
+    for id in ids[:3]:
+        await operations.answer(id, "lost", username="ada")
+        await hand.run_due_instance(id)
+    engine.clock.advance(2 * 86_400 * SECOND_MICROSECONDS)
+    await hand.run_due_instance(ids[3])
+
+    found = await read_graph(engine)
+
+    assert found.transitions["review", "lost"].share == 1.0
+    assert found.transitions["review", "lost"].deadline_share == 0.25
 
 
 async def test_the_way_back_into_the_same_state_is_a_way_and_begins_a_new_stay(engine: EngineHarness) -> None:
@@ -94,7 +124,7 @@ async def test_the_way_back_into_the_same_state_is_a_way_and_begins_a_new_stay(e
 
     found = await read_graph(engine)
 
-    assert found.transitions == {("check", "check"): TransitionStatistics(2, 1.0, 4.0)}
+    assert found.transitions == {("check", "check"): TransitionStatistics(2, 2 / 3, 4.0)}
     assert found.states["check"].median_seconds == 4.0
 
 
@@ -107,13 +137,13 @@ async def test_moves_by_hand_are_ways_and_moves_by_force_are_none(engine: Engine
 
     found = await read_graph(engine)
 
-    assert found.transitions == {("check", "review"): TransitionStatistics(1, 1.0, 7.0)}
-    assert found.states == {"check": StateStatistics(1, 7.0, 7.0, None)}
+    assert found.transitions == {("check", "review"): TransitionStatistics(1, 0.5, 7.0)}
+    assert found.states == {"check": StateStatistics(1, 7.0, 7.0, None, 2)}
     assert found.open_by_state == {"review": 1}
 
 
 async def test_a_definition_that_nobody_has_started_has_no_figures(engine: EngineHarness) -> None:
-    assert await read_graph(engine, "Nobody's") == GraphStatistics({}, False, 0, None, {}, {})
+    assert await read_graph(engine, "Nobody's") == GraphStatistics({}, {}, False, 0, None, {}, {})
 
 
 async def test_the_sample_are_the_newest_and_has_bounds(engine: EngineHarness, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,12 @@ async def test_pages_follow_one_another_and_filters_hold(harness: OperationsHarn
     assert await read_inbox_ids(harness, type="Families") == []
 
 
+async def test_a_user_of_very_many_teams_has_an_inbox(harness: OperationsHarness) -> None:
+    await create_waiting(harness, None)
+
+    assert await read_inbox_ids(harness, teams=[f"team-{number}" for number in range(2_500)]) == []
+
+
 async def test_a_cursor_of_another_order_is_refused(harness: OperationsHarness) -> None:
     await create_waiting(harness, 1, 2)
     cursor = (await read_inbox(get_connections(harness), limit=1)).next_cursor

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flowlet.errors import Fail
 from flowlet.store.reports.throughput import ThroughputInterval, read_throughput
-from flowlet.workflow.states import Workflow, end, state
+from flowlet.workflow.states import end, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import EngineHarness, ManualExecutor, open_engine
 from tests.store.counter_totals import MINUTE_MICROSECONDS
@@ -64,10 +65,10 @@ async def test_what_happened_is_told_by_the_minute_empty_ones_too(database_url: 
 
         assert spans == [
             ThroughputInterval(first - MINUTE_MICROSECONDS, 0, 0, 0, 0, 0),
-            ThroughputInterval(first, 2, 1, 2, 1, 0),
+            ThroughputInterval(first, 2, 1, 2, 1, 0, opened=3),
             ThroughputInterval(first + MINUTE_MICROSECONDS, 0, 0, 0, 0, 0),
             ThroughputInterval(first + 2 * MINUTE_MICROSECONDS, 0, 0, 0, 0, 0),
-            ThroughputInterval(first + 3 * MINUTE_MICROSECONDS, 1, 0, 1, 0, 0),
+            ThroughputInterval(first + 3 * MINUTE_MICROSECONDS, 1, 0, 1, 0, 0, opened=1),
         ]
 
 
@@ -87,7 +88,7 @@ async def test_only_what_a_type_did_is_told_where_one_is_named(database_url: str
             for type in ("Doomed", "Nothing")
         ]
 
-        assert of_one == [ThroughputInterval(since, 0, 1, 0, 1, 0)]
+        assert of_one == [ThroughputInterval(since, 0, 1, 0, 1, 0, opened=1)]
         assert of_none == [ThroughputInterval(since, 0, 0, 0, 0, 0)]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flowlet.definition.registry import Registry
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.action import Action, ActionKind
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.reports.children import MAX_COUNTED_CHILDREN, count_children_by_status
 from flowlet.store.reports.visit_history import (
     MAX_ACTIONS_READ,

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from flowlet.errors import PrunedInstanceError, RefusedError, UnknownInstanceError
+from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.change import Change
-from flowlet.instance.instance import Action, ActionKind, Instance, Status
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.changes import change_instance
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.retention import deletion

@@ -67,36 +67,37 @@ async def test_what_names_an_instance_is_joined_with_the_rest_by_and(store_harne
     assert await store_harness.search_ids(business_key="K", external_id="X1", state="charge") == [one]
 
 
-@pytest.mark.parametrize(
-    ("column", "value", "query"),
-    [
-        ("type", "Returns", {"workflow_type": "Returns"}),
-        ("state", "charge", {"state": "charge"}),
-        ("executor_group", "mail", {"executor_group": "mail"}),
-        ("parent_id", 77, {"parent_id": 77}),
-        ("status", Status.WAITING, {"status": "WAITING"}),
-        ("created", NOW + 5, {"created_from": NOW + 5}),
-        ("created", NOW - 5, {"created_to": NOW}),
-        ("modified", NOW + 5, {"modified_from": NOW + 5}),
-        ("modified", NOW - 5, {"modified_to": NOW}),
-        ("next_activation", NOW + 5, {"next_activation_from": NOW + 5}),
-        ("next_activation", NOW - 5, {"next_activation_to": NOW}),
-        ("attempt", 2, {"is_retrying": True}),
-        ("gate", "version:lane/a", {"waits_for_version": True}),
-        ("reason", "the card was refused", {"reason_contains": "CARD was"}),
-    ],
-)
+FILTERS: list[tuple[str, Any, dict[str, Any]]] = [
+    ("type", "Returns", {"workflow_type": "Returns"}),
+    ("state", "charge", {"state": "charge"}),
+    ("executor_group", "mail", {"executor_group": "mail"}),
+    ("parent_id", 77, {"parent_id": 77}),
+    ("status", Status.WAITING, {"status": "WAITING"}),
+    ("created", NOW + 5, {"created_from": NOW + 5}),
+    ("created", NOW - 5, {"created_to": NOW}),
+    ("modified", NOW + 5, {"modified_from": NOW + 5}),
+    ("modified", NOW - 5, {"modified_to": NOW}),
+    ("next_activation", NOW + 5, {"next_activation_from": NOW + 5}),
+    ("next_activation", NOW - 5, {"next_activation_to": NOW}),
+    ("attempt", 2, {"is_retrying": True}),
+    ("gate", "version:lane/a", {"waits_for_version": True}),
+    ("reason", "the card was refused", {"reason_contains": "CARD was"}),
+]
+
+
 async def test_each_filter_finds_what_fits_and_nothing_else(
-    store_harness: StoreHarness, column: str, value: Any, query: dict[str, Any]
+    store_harness: StoreHarness, subtests: pytest.Subtests
 ) -> None:
-    await store_harness.create_instance()
-    fitting = await store_harness.create_instance(**{column: value})
-    await store_harness.create_instance()
+    for column, value, query in FILTERS:
+        with subtests.test(f"{column}: {query}"):
+            await store_harness.create_instance()
+            fitting = await store_harness.create_instance(**{column: value})
+            await store_harness.create_instance()
 
-    found = await store_harness.search_instances(**query)
+            found = await store_harness.search_instances(**query)
 
-    assert [instance.id for instance in found.instances] == [fitting]
-    assert found.total == 1
+            assert [instance.id for instance in found.instances] == [fitting]
+            assert found.total == 1
 
 
 async def test_other_gates_are_no_version_gates(store_harness: StoreHarness) -> None:

@@ -14,10 +14,8 @@ from flowlet.store.search.query import MAX_COUNTED, SearchQuery
 from tests.store.store_harness import NOW, StoreHarness
 
 
-@pytest.mark.parametrize("order_by", ["id", "created", "modified", "next_activation"])
-@pytest.mark.parametrize("descending", [True, False])
 async def test_every_order_goes_by_its_key_and_then_by_the_id(
-    store_harness: StoreHarness, order_by: str, descending: bool
+    store_harness: StoreHarness, subtests: pytest.Subtests
 ) -> None:
     for seconds in (3, 1, 3, 2, 1):
         await store_harness.create_instance(
@@ -25,10 +23,13 @@ async def test_every_order_goes_by_its_key_and_then_by_the_id(
         )
     everything = (await store_harness.search_instances()).instances
 
-    found = await store_harness.search_instances(order_by=order_by, descending=descending)
+    for order_by in ("id", "created", "modified", "next_activation"):
+        for descending in (True, False):
+            with subtests.test(f"{order_by}, {descending}"):
+                found = await store_harness.search_instances(order_by=order_by, descending=descending)
 
-    expected = sorted(everything, key=lambda one: (getattr(one, order_by), one.id), reverse=descending)
-    assert found.instances == tuple(expected)
+                expected = sorted(everything, key=lambda one: (getattr(one, order_by), one.id), reverse=descending)
+                assert found.instances == tuple(expected)
 
 
 @pytest.mark.parametrize("descending", [True, False])

@@ -56,38 +56,44 @@ async def test_without_a_reach_everything_is_looked_at(store_harness: StoreHarne
     assert (found.total, found.total_is_at_least, found.is_cut) == (4, False, False)
 
 
-@pytest.mark.parametrize("order_by", ["id", "created"])
-@pytest.mark.parametrize("descending", [True, False])
 async def test_a_walk_goes_on_beyond_its_reach_and_misses_nothing(
-    store_harness: StoreHarness, order_by: str, descending: bool
+    store_harness: StoreHarness, subtests: pytest.Subtests
 ) -> None:
-    query: dict[str, Any] = {
-        "state": "pack",
-        "order_by": order_by,
-        "descending": descending,
-        "scan_limit": 4,
-        "limit": 3,
-    }
+    for order_by in ("id", "created"):
+        for descending in (True, False):
+            with subtests.test(f"{order_by}, {descending}"):
+                query: dict[str, Any] = {
+                    "state": "pack",
+                    "order_by": order_by,
+                    "descending": descending,
+                    "scan_limit": 4,
+                    "limit": 3,
+                }
 
-    found, pages = await walk_pages(store_harness, **query)
+                found, pages = await walk_pages(store_harness, **query)
 
-    assert found == (["15", "10", "5", "0"] if descending else ["0", "5", "10", "15"])
-    assert 4 <= pages <= 6
+                assert found == (["15", "10", "5", "0"] if descending else ["0", "5", "10", "15"])
+                assert 4 <= pages <= 6
 
 
-@pytest.mark.parametrize("descending", [True, False])
-@pytest.mark.parametrize("times", [{"created_from": NOW}, {"created_to": NOW + 100}, {"created_from": NOW + 4}])
+CREATION_TIMES: list[dict[str, Any]] = [{"created_from": NOW}, {"created_to": NOW + 100}, {"created_from": NOW + 4}]
+
+
 async def test_a_walk_within_a_time_of_creation_misses_nothing(
-    store_harness: StoreHarness, times: dict[str, Any], descending: bool
+    store_harness: StoreHarness, subtests: pytest.Subtests
 ) -> None:
     # The later an instance was created, the lower its id: nothing but its time says so.
     await store_harness.execute_sql(f"UPDATE flowlet_workflow SET created = {NOW} + 20 - id")
-    query: dict[str, Any] = {"state": "pack", **times, "descending": descending, "limit": 1}
 
-    found, _ = await walk_pages(store_harness, **query, scan_limit=5)
+    for descending in (True, False):
+        for times in CREATION_TIMES:
+            with subtests.test(f"{descending}, {times}"):
+                query: dict[str, Any] = {"state": "pack", **times, "descending": descending, "limit": 1}
 
-    everything, _ = await walk_pages(store_harness, **query)
-    assert found == everything
+                found, _ = await walk_pages(store_harness, **query, scan_limit=5)
+
+                everything, _ = await walk_pages(store_harness, **query)
+                assert found == everything
 
 
 async def test_a_reach_of_one_goes_on(store_harness: StoreHarness) -> None:
@@ -131,30 +137,31 @@ async def test_the_total_is_that_of_the_first_page_on_each(store_harness: StoreH
     assert second.total_is_at_least
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        {},
-        {"workflow_type": "Common"},
-        {"external_id": "order-0", "state": "pack"},
-        {"prefix": "order-0", "state": "pack"},
-        {"workflow_type": "Rare", "state": "pack"},
-        {"workflow_type": "Rare", "order_by": "modified"},
-        {"created_to": NOW + 4, "state": "pack"},
-        {"status": "CANCELLED"},
-        {"status": "FAILED"},
-        {"is_retrying": True},
-        {"waits_for_version": True},
-        {"has_next": True},
-        {"parent_id": 3},
-    ],
-)
-async def test_what_an_index_finds_is_found_however_far_it_is(
-    store_harness: StoreHarness, query: dict[str, Any]
-) -> None:
-    found = await store_harness.search_instances(**query, scan_limit=4)
+INDEXED_QUERIES: list[dict[str, Any]] = [
+    {},
+    {"workflow_type": "Common"},
+    {"external_id": "order-0", "state": "pack"},
+    {"prefix": "order-0", "state": "pack"},
+    {"workflow_type": "Rare", "state": "pack"},
+    {"workflow_type": "Rare", "order_by": "modified"},
+    {"created_to": NOW + 4, "state": "pack"},
+    {"status": "CANCELLED"},
+    {"status": "FAILED"},
+    {"is_retrying": True},
+    {"waits_for_version": True},
+    {"has_next": True},
+    {"parent_id": 3},
+]
 
-    assert found == await store_harness.search_instances(**query)
+
+async def test_what_an_index_finds_is_found_however_far_it_is(
+    store_harness: StoreHarness, subtests: pytest.Subtests
+) -> None:
+    for query in INDEXED_QUERIES:
+        with subtests.test(str(query)):
+            found = await store_harness.search_instances(**query, scan_limit=4)
+
+            assert found == await store_harness.search_instances(**query)
 
 
 async def test_sorted_by_what_changes_the_newest_are_sorted(store_harness: StoreHarness) -> None:

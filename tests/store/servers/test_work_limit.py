@@ -51,7 +51,7 @@ async def read_rows(connections: Connections, count: int) -> int:
 async def write_counter(session: DatabaseSession) -> None:
     await session.execute(
         "INSERT INTO flowlet_counter (writer, minutes, start, workflow_type, transitions, failures, finished, failed, "
-        "cancelled) VALUES (1, 1, 1, 'Orders', 1, 0, 0, 0, 0)"
+        "cancelled, opened) VALUES (1, 1, 1, 'Orders', 1, 0, 0, 0, 0, 0)"
     )
 
 

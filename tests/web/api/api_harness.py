@@ -66,7 +66,7 @@ async def open_api_harness(url: str, *, has_executor: bool) -> AsyncIterator[Api
         services = replace(bare, operations=engine.operations, waiters=engine.waiters, executor=engine.executor)
         async with AsyncExitStack() as stack:
             app = stack.enter_context(borrow_app(services))
-            probe = AppHarness(app, services, behind.keys, behind.session)
+            probe = AppHarness(app, services, behind.keys, behind.sessions["ada"])
             stack.push_async_callback(engine.close)
             if has_executor and engine.executor is not None:
                 await stack.enter_async_context(run_executor(engine.executor))

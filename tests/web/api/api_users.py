@@ -9,7 +9,8 @@ import httpx
 from pydantic import BaseModel
 
 from flowlet.accounts.roles import Role
-from flowlet.workflow.states import Workflow, end, error, manual, state
+from flowlet.workflow.states import end, error, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.web.app_harness import BASE_URL, AppHarness
 

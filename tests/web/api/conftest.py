@@ -28,3 +28,10 @@ async def sqlite_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
     """An application without an executor, on SQLite: for what cannot differ by database."""
     async with open_api_harness(sqlite_url, has_executor=False) as office:
         yield office
+
+
+@pytest.fixture
+async def sqlite_executing_api_harness(sqlite_url: str) -> AsyncIterator[ApiHarness]:
+    """An application with a running executor, on SQLite: for what cannot differ by database."""
+    async with open_api_harness(sqlite_url, has_executor=True) as office:
+        yield office

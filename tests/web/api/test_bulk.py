@@ -35,7 +35,8 @@ async def test_a_preview_counts_and_changes_nothing(idle_api_harness: ApiHarness
 
     found = await run_bulk(idle_api_harness, "cancel", {"executorGroup": "night"}, preview=True)
 
-    assert found == {"matched": 12, "matchedIsAtLeast": False, "ids": ids[:10]}
+    counts = {"matched": 12, "matchedIsAtLeast": False, "examined": 12, "possible": 12}
+    assert found == {**counts, "ids": ids[:10], "refusals": []}
     assert await read_statuses(idle_api_harness) == ["NEW"] * 13
 
 
@@ -86,14 +87,27 @@ async def test_refusals_are_counted_beyond_those_that_are_told(
     assert (len(found["refused"]), found["refusedTotal"], found["done"]) == (2, 5, 0)
 
 
-async def test_a_limit_bounds_the_work(idle_api_harness: ApiHarness) -> None:
-    for _ in range(4):
-        await idle_api_harness.create()
+async def test_a_preview_counts_what_can_be_done_and_why_the_rest_cannot(sqlite_api_harness: ApiHarness) -> None:
+    one, two, _ = [await sqlite_api_harness.create() for _ in range(3)]
+    await sqlite_api_harness.post(f"/api/workflows/{one}/cancel")
+    await sqlite_api_harness.post(f"/api/workflows/{two}/pause")
 
-    found = await run_bulk(idle_api_harness, "cancel", limit=3)
+    moved = await run_bulk(sqlite_api_harness, "move", state="charge", preview=True)
+    retried = await run_bulk(sqlite_api_harness, "retry", preview=True)
+
+    assert (moved["examined"], moved["possible"]) == (3, 2)
+    assert moved["refusals"] == [{"reason": "it has ended as CANCELLED", "count": 1}]
+    assert retried["possible"] == 0
+
+
+async def test_a_limit_bounds_the_work(sqlite_api_harness: ApiHarness) -> None:
+    for _ in range(4):
+        await sqlite_api_harness.create()
+
+    found = await run_bulk(sqlite_api_harness, "cancel", limit=3)
 
     assert (found["matched"], found["done"], found["limitReached"]) == (3, 3, True)
-    assert await read_statuses(idle_api_harness) == ["CANCELLED"] * 3 + ["NEW"]
+    assert await read_statuses(sqlite_api_harness) == ["CANCELLED"] * 3 + ["NEW"]
 
 
 async def test_a_group_of_errors_is_found_and_operated_by_its_fingerprint(idle_api_harness: ApiHarness) -> None:
@@ -112,72 +126,77 @@ async def test_a_group_of_errors_is_found_and_operated_by_its_fingerprint(idle_a
     assert one != two
     assert two == three
     assert [instance["id"] for instance in found["workflows"]] == preview["ids"] == [2, 3]
+    assert (preview["examined"], preview["possible"], preview["refusals"]) == (2, 2, [])
     assert (await idle_api_harness.get(path.format(await idle_api_harness.create())))["fingerprint"] is None
 
 
-async def test_a_move_goes_along_transitions_and_names_what_is_unknown(idle_api_harness: ApiHarness) -> None:
-    await idle_api_harness.create()
-    await idle_api_harness.post("/api/workflows", {"workflowType": "Families", "stateVars": {}}, status=201)
+async def test_a_move_goes_along_transitions_and_names_what_is_unknown(sqlite_api_harness: ApiHarness) -> None:
+    await sqlite_api_harness.create()
+    await sqlite_api_harness.post("/api/workflows", {"workflowType": "Families", "stateVars": {}}, status=201)
 
-    found = await run_bulk(idle_api_harness, "move", state="charge", reason="skip the check")
-    wakes = await run_bulk(idle_api_harness, "wake", {"state": "charge"})
+    found = await run_bulk(sqlite_api_harness, "move", state="charge", reason="skip the check")
+    wakes = await run_bulk(sqlite_api_harness, "wake", {"state": "charge"})
 
     assert (found["done"], [one["problem"]["status"] for one in found["refused"]]) == (1, [404])
     assert wakes["refusedTotal"] == 1
 
 
-@pytest.mark.parametrize(
-    ("values", "field"),
-    [
-        ({"operation": "delete"}, "operation"),
-        ({"operation": None}, "operation"),
-        ({"filter": None}, "filter"),
-        ({"filter": {"limit": 5}}, "filter.limit"),
-        ({"filter": {"cursor": "x"}}, "filter.cursor"),
-        ({"filter": {"status": "OPEN"}}, "filter.status"),
-        ({"limit": 0}, "limit"),
-        ({"limit": 10_001}, "limit"),
-        ({"operation": "move"}, "state"),
-        ({"state": "charge"}, "state"),
-        ({"operation": "resume", "reason": "because"}, "reason"),
-        ({"withChildren": True}, "withChildren"),
-        ({"force": True}, "force"),
-    ],
-    ids=str,
-)
+FAULTY_REQUESTS: list[tuple[dict[str, Any], str]] = [
+    ({"operation": "delete"}, "operation"),
+    ({"operation": None}, "operation"),
+    ({"filter": None}, "filter"),
+    ({"filter": {"limit": 5}}, "filter.limit"),
+    ({"filter": {"cursor": "x"}}, "filter.cursor"),
+    ({"filter": {"status": "OPEN"}}, "filter.status"),
+    ({"limit": 0}, "limit"),
+    ({"limit": 10_001}, "limit"),
+    ({"operation": "move"}, "state"),
+    ({"state": "charge"}, "state"),
+    ({"operation": "resume", "reason": "because"}, "reason"),
+    ({"withChildren": True}, "withChildren"),
+    ({"force": True}, "force"),
+]
+
+
 async def test_a_request_that_cannot_be_says_which_field_is_wrong(
-    sqlite_api_harness: ApiHarness, values: dict[str, Any], field: str
+    sqlite_api_harness: ApiHarness, subtests: pytest.Subtests
 ) -> None:
     await sqlite_api_harness.create()
 
-    body = {"filter": {}, "operation": "pause", **values}
-    problem = await sqlite_api_harness.post("/api/workflows/bulk", body, status=400)
+    for values, field in FAULTY_REQUESTS:
+        with subtests.test(str(values)):
+            body = {"filter": {}, "operation": "pause", **values}
+            problem = await sqlite_api_harness.post("/api/workflows/bulk", body, status=400)
 
-    assert [fault["field"] for fault in problem["errors"]] == [field]
-    assert await read_statuses(sqlite_api_harness) == ["NEW"]
+            assert [fault["field"] for fault in problem["errors"]] == [field]
+            assert await read_statuses(sqlite_api_harness) == ["NEW"]
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"externalId": ""},
-        {"externalId": None},
-        {"id": 0},
-        {"businessKey": "", "workflowType": "Orders"},
-        {"status": []},
-        {"status": ""},
-        {"stateVars": {}},
-        {"createdFrom": None},
-    ],
-    ids=str,
-)
-async def test_a_filter_by_nothing_does_not_stand_for_all(idle_api_harness: ApiHarness, given: dict[str, Any]) -> None:
-    id = await idle_api_harness.create("later")
+EMPTY_FILTERS: list[dict[str, Any]] = [
+    {"externalId": ""},
+    {"externalId": None},
+    {"id": 0},
+    {"businessKey": "", "workflowType": "Orders"},
+    {"status": []},
+    {"status": ""},
+    {"stateVars": {}},
+    {"createdFrom": None},
+]
 
-    problem = await idle_api_harness.post("/api/workflows/bulk", {"operation": "cancel", "filter": given}, status=400)
 
-    assert [fault["field"] for fault in problem["errors"]] == [f"filter.{next(iter(given))}"]
-    assert (await idle_api_harness.get(f"/api/workflows/{id}"))["status"] != "CANCELLED"
+async def test_a_filter_by_nothing_does_not_stand_for_all(
+    sqlite_api_harness: ApiHarness, subtests: pytest.Subtests
+) -> None:
+    id = await sqlite_api_harness.create("later")
+
+    for given in EMPTY_FILTERS:
+        with subtests.test(str(given)):
+            problem = await sqlite_api_harness.post(
+                "/api/workflows/bulk", {"operation": "cancel", "filter": given}, status=400
+            )
+
+            assert [fault["field"] for fault in problem["errors"]] == [f"filter.{next(iter(given))}"]
+            assert (await sqlite_api_harness.get(f"/api/workflows/{id}"))["status"] != "CANCELLED"
 
 
 async def test_an_operation_that_outlasts_its_request_goes_on_and_reports(sqlite_url: str) -> None:

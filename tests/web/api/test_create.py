@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from flowlet.web.schemas import format_rfc3339
@@ -84,11 +82,12 @@ CREATE_FAULTS = [
 ]
 
 
-@pytest.mark.parametrize(("body", "field"), CREATE_FAULTS, ids=str)
 async def test_a_create_that_cannot_be_says_which_field_is_wrong(
-    sqlite_api_harness: ApiHarness, body: dict[str, Any], field: str
+    sqlite_api_harness: ApiHarness, subtests: pytest.Subtests
 ) -> None:
-    problem = await sqlite_api_harness.post("/api/workflows", body, status=400)
+    for body, field in CREATE_FAULTS:
+        with subtests.test(str(body)):
+            problem = await sqlite_api_harness.post("/api/workflows", body, status=400)
 
-    assert problem["type"] == "/problems/faulty"
-    assert [fault["field"].startswith(field) for fault in problem["errors"]] == [True]
+            assert problem["type"] == "/problems/faulty"
+            assert [fault["field"].startswith(field) for fault in problem["errors"]] == [True]

@@ -10,7 +10,7 @@ import pytest
 from flowlet.web.app import create_app
 from flowlet.web.openapi.document import format_path_template
 from tests.web.api.test_permissions import list_endpoints
-from tests.web.app_harness import AppHarness
+from tests.web.app_harness import BASE_URL, AppHarness
 from tests.web.contract.contract_server import ENDLESS_PATHS
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -73,22 +73,24 @@ async def test_a_slash_at_the_end_or_twice_is_another_path(
     for path in methods_by_path:
         if "ByExternalId/" in path or "/definitions/" in path:
             continue  # a name may end with a slash
-        for other in {f"{path}/", path.replace("/api/", "/api//")} - {path}:
+        for other in {f"{path}/", path.replace("/api/", "/api//"), f"{BASE_URL}/{path}"} - {path}:
             answer = await app_harness.open_client("admin").get(other)
 
             assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found"), other
 
 
-@pytest.mark.parametrize(
-    "path", ["/api", "/api/", "/api/x", "/API/users", "/api/users/1/x", "/api/v2/users", "/x", "/%"]
-)
-@pytest.mark.parametrize("method", METHODS)
-async def test_a_path_that_does_not_exist_is_404_by_every_method(
-    app_harness: AppHarness, method: str, path: str
-) -> None:
-    answer = await app_harness.open_client("admin").request(method, path)
+UNKNOWN_PATHS: list[str] = ["/api", "/api/", "/api/x", "/API/users", "/api/users/1/x", "/api/v2/users", "/x", "/%"]
 
-    assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
+
+async def test_a_path_that_does_not_exist_is_404_by_every_method(
+    app_harness: AppHarness, subtests: pytest.Subtests
+) -> None:
+    for path in UNKNOWN_PATHS:
+        for method in METHODS:
+            with subtests.test(f"{method} {path}"):
+                answer = await app_harness.open_client("admin").request(method, path)
+
+                assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
 
 
 def test_no_two_routes_stand_at_one_path_with_one_method(app_harness: AppHarness) -> None:

@@ -32,25 +32,25 @@ async def test_a_manual_state_is_answered_with_its_form(api_harness: ApiHarness)
     assert [line["answer"] for line in history if line["type"] == "CREATED"] == [None]
 
 
-async def test_a_move_goes_along_transitions_only(idle_api_harness: ApiHarness) -> None:
-    id = await idle_api_harness.create()
-    later = format_rfc3339(idle_api_harness.app_harness.services.store.clock.now() + 60_000_000)
+async def test_a_move_goes_along_transitions_only(sqlite_api_harness: ApiHarness) -> None:
+    id = await sqlite_api_harness.create()
+    later = format_rfc3339(sqlite_api_harness.app_harness.services.store.clock.now() + 60_000_000)
 
-    refused = await idle_api_harness.post(f"/api/workflows/{id}/state", {"state": "delivered"}, status=409)
-    unknown = await idle_api_harness.post(f"/api/workflows/{id}/state", {"state": "delivred"}, status=400)
-    moved = await idle_api_harness.post(f"/api/workflows/{id}/state", {"State": "charge", "NextActivation": later})
+    refused = await sqlite_api_harness.post(f"/api/workflows/{id}/state", {"state": "delivered"}, status=409)
+    unknown = await sqlite_api_harness.post(f"/api/workflows/{id}/state", {"state": "delivred"}, status=400)
+    moved = await sqlite_api_harness.post(f"/api/workflows/{id}/state", {"State": "charge", "NextActivation": later})
 
     assert refused["permitted"] == ["review", "charge"]
     assert "Did you mean 'delivered'?" in unknown["errors"][0]["message"]
     assert (moved["workflow"]["state"], moved["workflow"]["nextActivation"]) == ("charge", later)
 
 
-async def test_force_needs_an_admin_and_a_reason(idle_api_harness: ApiHarness) -> None:
-    id = await idle_api_harness.create()
+async def test_force_needs_an_admin_and_a_reason(sqlite_api_harness: ApiHarness) -> None:
+    id = await sqlite_api_harness.create()
     path, body = f"/api/workflows/{id}/state", {"state": "delivered", "force": True, "reason": "it was paid in cash"}
 
-    as_operator = await idle_api_harness.post(path, body, status=403)
-    async with idle_api_harness.app_harness.open_client("admin") as admin:
+    as_operator = await sqlite_api_harness.post(path, body, status=403)
+    async with sqlite_api_harness.app_harness.open_client("admin") as admin:
         without_reason = await admin.post(path, json={"state": "delivered", "force": True, "reason": " "})
         with_form = await admin.post(path, json={**body, "form": {}})
         forced = await admin.post(path, json=body)
@@ -61,14 +61,14 @@ async def test_force_needs_an_admin_and_a_reason(idle_api_harness: ApiHarness) -
     assert forced.json()["workflow"]["status"] == "FINISHED"
 
 
-async def test_what_is_executing_is_neither_moved_nor_edited(idle_api_harness: ApiHarness) -> None:
-    id = await idle_api_harness.create()
-    await claim_all_due(idle_api_harness)
+async def test_what_is_executing_is_neither_moved_nor_edited(sqlite_api_harness: ApiHarness) -> None:
+    id = await sqlite_api_harness.create()
+    await claim_all_due(sqlite_api_harness)
 
-    moved = await idle_api_harness.post(f"/api/workflows/{id}/state", {"state": "charge"}, status=409)
-    edited = await idle_api_harness.post(f"/api/workflows/{id}/statevars", {"key": "amount", "value": 2}, status=409)
+    moved = await sqlite_api_harness.post(f"/api/workflows/{id}/state", {"state": "charge"}, status=409)
+    edited = await sqlite_api_harness.post(f"/api/workflows/{id}/statevars", {"key": "amount", "value": 2}, status=409)
 
-    assert moved["permitted"] == edited["permitted"] == ["pause", "cancel"]
+    assert moved["permitted"] == edited["permitted"] == ["abort", "pause", "cancel"]
 
 
 async def claim_all_due(api_harness: ApiHarness) -> None:
@@ -112,11 +112,13 @@ async def test_an_operator_pauses_resumes_wakes_and_cancels(idle_api_harness: Ap
     assert (cancelled["workflow"]["reason"], again["permitted"]) == ("not wanted", [])
 
 
-async def test_a_failed_workflow_is_retried(api_harness: ApiHarness) -> None:
-    failed = await api_harness.create_and_wait("unpaid", "fail")
+async def test_a_failed_workflow_is_retried(sqlite_executing_api_harness: ApiHarness) -> None:
+    failed = await sqlite_executing_api_harness.create_and_wait("unpaid", "fail")
 
-    await api_harness.post(f"/api/workflows/{failed['id']}/statevars", {"key": "way", "value": "charge"}, status=409)
-    retried = await api_harness.post(f"/api/workflows/{failed['id']}/retry")
+    await sqlite_executing_api_harness.post(
+        f"/api/workflows/{failed['id']}/statevars", {"key": "way", "value": "charge"}, status=409
+    )
+    retried = await sqlite_executing_api_harness.post(f"/api/workflows/{failed['id']}/retry")
 
     assert (failed["status"], failed["state"]) == ("FAILED", "charge")
     assert "the card was refused" in failed["reason"]

@@ -46,6 +46,7 @@ async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict
         users = office.app_harness.services.users
         users.keys = ApiKeys(office.app_harness.services.store, cache_ttl=timedelta(hours=1))
         id = str(await office.create("later"))
+        external_id = (await office.get(f"/api/workflows/{id}"))["externalId"]
         schedules = office.app_harness.services.operations.schedules
         await schedules.create("Orders", Schedule("0 3 * * *", name="Orders"), username="ada")
         found = list_operations(await fetch_openapi(office.app_harness))
@@ -59,6 +60,8 @@ async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict
             if path.startswith("/api/schedules") and body and "workflowType" in body:
                 body["workflowType"] = "Orders"
             place = "Orders" if "{name}" in path else "aaaaaaaa" if "keys" in path else id
+            place = "finance" if path.startswith("/api/teams") else place
+            place = external_id if "{externalId}" in path else place
             address = re.sub(r"\{\w+\}", place, path)
             return await client.request(method, address, json=body, params=QUERIES.get(path))
 

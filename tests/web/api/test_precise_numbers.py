@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from flowlet.workflow.states import Next, Workflow, end, manual, state
+from flowlet.workflow.states import Next, end, manual, state
+from flowlet.workflow.workflow import Workflow
 from tests.engine.manual_executor import EngineHarness, ManualExecutor
 from tests.web.api.api_harness import ApiHarness, open_api_harness
 

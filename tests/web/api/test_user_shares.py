@@ -1,4 +1,4 @@
-"""The shares of users: nobody holds every place, and reads by a key do not wait for all scans."""
+"""The shares of users: no user holds every place, and reads by a key do not wait for all scans."""
 
 from __future__ import annotations
 
@@ -49,9 +49,49 @@ async def test_a_stream_gives_its_place_back(sqlite_api_harness: ApiHarness, mon
 async def test_scans_have_a_share_and_searches_by_an_index_have_none(
     sqlite_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], status: int
 ) -> None:
-    monkeypatch.setattr("flowlet.web.api.workflows.SCANNING_SEARCHES", replace(SCANNING_SEARCHES, limit=0))
+    monkeypatch.setattr("flowlet.web.user_shares.SCANNING_SEARCHES", replace(SCANNING_SEARCHES, limit=0))
 
     await sqlite_api_harness.post("/api/workflows/search", body, status=status)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/workflows.csv?variable=way=charge", 429),
+        ("/workflows.json?reason=x", 429),
+        ("/workflows.csv?status=NEW", 200),
+        ("/workflows/bulk?operation=pause&filters=state%3Dcheck", 429),
+        ("/workflows/bulk?operation=pause&filters=status%3DNEW", 200),
+    ],
+)
+async def test_files_and_previews_count_as_scans(
+    sqlite_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch, path: str, status: int
+) -> None:
+    monkeypatch.setattr("flowlet.web.user_shares.SCANNING_SEARCHES", replace(SCANNING_SEARCHES, limit=0))
+    async with sqlite_api_harness.app_harness.open_admin_browser() as browser:
+        assert (await browser.get(path)).status_code == status
+
+
+async def test_a_file_that_has_begun_is_sent_to_its_end(
+    sqlite_api_harness: ApiHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flowlet.web.bulk.PAGE_SIZE", 1)
+    for _ in range(3):
+        await sqlite_api_harness.create("later")
+    shares = sqlite_api_harness.app_harness.services.user_shares
+    held: list[Any] = []
+
+    async def search_counted(*given: Any) -> Any:
+        held.append(dict(shares._counts))
+        return await search_instances(*given)
+
+    monkeypatch.setattr("flowlet.store.queries.search_instances", search_counted)
+    async with sqlite_api_harness.app_harness.open_admin_browser() as browser:
+        answer = await browser.get("/workflows.csv?variable=way=later")
+
+    assert answer.text.count("\r\n") == 4
+    assert held == [{(SCANNING_SEARCHES, "ada"): 1}] * 3
+    assert not shares._counts
 
 
 async def test_a_wait_beyond_the_share_creates_nothing(

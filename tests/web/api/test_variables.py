@@ -10,17 +10,18 @@ import pytest
 from tests.web.api.api_harness import ApiHarness
 
 
-async def test_state_vars_may_spell_values_as_texts_and_vars_may_not(idle_api_harness: ApiHarness) -> None:
-    spelled = await idle_api_harness.create(stateVars={"way": "7", "amount": "7"})
+async def test_state_vars_may_spell_values_as_texts_and_vars_may_not(sqlite_api_harness: ApiHarness) -> None:
+    spelled = await sqlite_api_harness.create(stateVars={"way": "7", "amount": "7"})
     path = f"/api/workflows/{spelled}/statevars"
     strict = {"workflowType": "Orders", "vars": {"amount": "7"}}
 
-    refused = await idle_api_harness.post("/api/workflows", strict, status=400)
+    refused = await sqlite_api_harness.post("/api/workflows", strict, status=400)
     edits = [
-        await idle_api_harness.post(path, body) for body in ({"key": "amount", "value": "8"}, {"values": {"way": "9"}})
+        await sqlite_api_harness.post(path, body)
+        for body in ({"key": "amount", "value": "8"}, {"values": {"way": "9"}})
     ]
-    refused_edit = await idle_api_harness.post(path, {"vars": {"amount": "9"}}, status=400)
-    padded = await idle_api_harness.post(path, {"key": "amount", "value": " 9 "}, status=400)
+    refused_edit = await sqlite_api_harness.post(path, {"vars": {"amount": "9"}}, status=400)
+    padded = await sqlite_api_harness.post(path, {"key": "amount", "value": " 9 "}, status=400)
 
     assert [edit["workflow"]["stateVars"] for edit in edits] == [{"way": "7", "amount": 8}, {"way": "9", "amount": 8}]
     assert [one["errors"][0]["field"] for one in (refused, refused_edit, padded)] == [
@@ -31,12 +32,12 @@ async def test_state_vars_may_spell_values_as_texts_and_vars_may_not(idle_api_ha
 
 
 async def test_a_variable_that_the_model_does_not_declare_is_refused_with_the_nearest(
-    idle_api_harness: ApiHarness,
+    sqlite_api_harness: ApiHarness,
 ) -> None:
     for name in ("vars", "stateVars"):
         body = {"workflowType": "Orders", name: {"amuont": 1}}
 
-        (fault,) = (await idle_api_harness.post("/api/workflows", body, status=400))["errors"]
+        (fault,) = (await sqlite_api_harness.post("/api/workflows", body, status=400))["errors"]
 
         assert (fault["field"], "Did you mean 'amount'?" in fault["message"]) == (f"{name}.amuont", True)
 

@@ -13,19 +13,22 @@ HOSTILE_IDS = ["abc", "-1", "0", "1.5", "9" * 30, "9" * 5000, "92233720368547758
 HOSTILE_IDS += ["%ff", "%ed%a0%80", "x" * 2000, "..%2f..", "1%20", "null", "²"]
 
 
-@pytest.mark.parametrize("id", HOSTILE_IDS, ids=lambda id: id[:20])
-async def test_an_id_that_nobody_has_is_not_found_anywhere(idle_api_harness: ApiHarness, id: str) -> None:
-    paths = [f"/api/workflows/{id}", f"/api/workflowByExternalId/{id}", f"/api/actions/byWorkflowId/{id}"]
-    paths += [f"/api/workflows/{id}/children", f"/api/workflows/{id}/permitted"]
-    names = ("pause", "resume", "cancel", "retry", "wake")
-    operations: list[tuple[str, Any]] = [(f"/api/workflows/{id}/{name}", None) for name in names]
-    operations += [(f"/api/workflows/{id}/state", {"state": "charge"})]
-    operations += [(f"/api/workflows/{id}/statevars", {"key": "amount", "value": 1})]
+async def test_an_id_that_nobody_has_is_not_found_anywhere(
+    idle_api_harness: ApiHarness, subtests: pytest.Subtests
+) -> None:
+    for id in HOSTILE_IDS:
+        with subtests.test(id[:20]):
+            paths = [f"/api/workflows/{id}", f"/api/workflowByExternalId/{id}", f"/api/actions/byWorkflowId/{id}"]
+            paths += [f"/api/workflows/{id}/children", f"/api/workflows/{id}/permitted"]
+            names = ("pause", "resume", "cancel", "retry", "wake")
+            operations: list[tuple[str, Any]] = [(f"/api/workflows/{id}/{name}", None) for name in names]
+            operations += [(f"/api/workflows/{id}/state", {"state": "charge"})]
+            operations += [(f"/api/workflows/{id}/statevars", {"key": "amount", "value": 1})]
 
-    gets = [(await idle_api_harness.client.get(path)).status_code for path in paths]
-    posts = [(await idle_api_harness.client.post(path, json=body)).status_code for path, body in operations]
+            gets = [(await idle_api_harness.client.get(path)).status_code for path in paths]
+            posts = [(await idle_api_harness.client.post(path, json=body)).status_code for path, body in operations]
 
-    assert {*gets, *posts} == {404}
+            assert {*gets, *posts} == {404}
 
 
 async def test_a_history_is_told_with_its_newest_line_first(api_harness: ApiHarness) -> None:
@@ -69,8 +72,8 @@ UNREADABLE_BODIES = [
     b'{"workflowType": "Families", "externalId": "search"}',
     b'{"workflowType": "Families", "nextActivationOffset": "99999999999999h"}',
     b'{"filter": {}, "operation": "move", "state": "gather"}',
-    b'{"createWorkflowRequest": {"workflowType": "Families"}, "waitSeconds": 0, "waitForStates": ["gather"]}',
-    b'{"updateWorkflowStateRequest": {"state": "gather"}, "waitSeconds": 0, "fromStates": [""]}',
+    b'{"createWorkflowRequest": {"workflowType": "Families"}, "waitSeconds": 0.01, "waitForStates": ["gather"]}',
+    b'{"updateWorkflowStateRequest": {"state": "gather"}, "waitSeconds": 0.01, "fromStates": [""]}',
 ]
 
 
@@ -109,6 +112,8 @@ ENDPOINTS_BY_ROLE = [
     ("operator", "POST", "/api/workflows/7/cancel"),
     ("operator", "POST", "/api/workflows/7/retry"),
     ("operator", "POST", "/api/workflows/7/wake"),
+    ("operator", "POST", "/api/workflows/7/acknowledge"),
+    ("operator", "POST", "/api/workflows/7/abort"),
     ("operator", "POST", "/api/workflows/7/messages/payment"),
     ("operator", "POST", "/api/messages/payment"),
     ("viewer", "GET", "/api/workflows/7/messages"),

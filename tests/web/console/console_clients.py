@@ -67,16 +67,12 @@ class ConsoleClients:
 @asynccontextmanager
 async def open_console_clients(url: str) -> AsyncIterator[ConsoleClients]:
     """Open a database with an admin, an operator and a viewer, called rita, olga and vera."""
-    async with open_console(url) as harness:
-        clients = [
-            await _create_client(harness, f"{name}", role)
-            for name, role in zip(("vera", "olga", "rita"), Role, strict=True)
-        ]
-        yield ConsoleClients(harness, clients[2], clients[1], clients[0])
-
-
-async def _create_client(console: ConsoleHarness, username: str, role: Role) -> ConsoleClient:
-    user = await console.app_harness.services.users.create(username, PASSWORD, role, actor="test")
-    browser = console.open_browser()
-    assert (await submit_login(browser, username=username)).status_code == 303
-    return ConsoleClient(browser, user)
+    roles = dict(zip(("vera", "olga", "rita"), Role, strict=True))
+    async with open_console(url, roles=roles, logged_in=roles) as harness:
+        users = await harness.app_harness.services.users.list_users()
+        clients = {
+            user.username: ConsoleClient(harness.open_session_browser(user.username), user)
+            for user in users
+            if user.username in roles
+        }
+        yield ConsoleClients(harness, clients["rita"], clients["olga"], clients["vera"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowlet.instance.instance import Status
+from flowlet.operations.stuck_runs import StuckRun
 from flowlet.store.executors import ExecutorRecord
-from flowlet.store.reports.activity import DueQueue, UpcomingInstance
+from flowlet.store.reports.activity import DueQueue, RunningInstance, UpcomingInstance
 from flowlet.store.reports.errors import ErrorGroup
 from flowlet.web.console.alerts import find_alerts
 
@@ -27,6 +28,7 @@ LIVE_EXECUTOR = ExecutorRecord(
     busy=1,
 )
 LOST_EXECUTOR = replace(LIVE_EXECUTOR, id="gone-2e", name="gone", status="LOST", beat=NOW - 5 * MINUTE, busy=0)
+RUNNING_INSTANCE = RunningInstance(7, "Orders", "", "pay", 0, "worker-1f", NOW - 9 * MINUTE)
 ERROR_GROUP = ErrorGroup("a1 b", "Orders", "pay", "Declined: no\ncover", 3, 2, NOW - 9 * MINUTE, NOW - MINUTE, 41)
 
 
@@ -139,7 +141,7 @@ def test_errors_lead_to_the_workflows_that_have_them() -> None:
     (failed, failing) = find_alerts({}, [LIVE_EXECUTOR], [], [ERROR_GROUP, again], now=NOW)
 
     assert (failed.label, failed.title, failed.url) == ("Failed", "2 × Orders", "/workflows?error=a1+b")
-    assert (failed.text, failed.at) == ("pay: Declined: no cover", ERROR_GROUP.last)
+    assert (failed.text, failed.at) == ("pay: Declined: no cover", ERROR_GROUP.first)
     assert (failing.label, failing.title) == ("Failing", "#41 Orders")
 
 
@@ -155,9 +157,32 @@ def test_people_are_waited_for_in_one_line() -> None:
     assert (one.title, one.text) == ("1 waiting for a decision", "Orders")
 
 
-def test_work_that_does_not_run_comes_before_what_waits_and_what_failed() -> None:
+def test_alerts_are_in_the_order_of_harm() -> None:
     counts = {("Orders", "WAITING"): 2, ("Other", "NEW"): 1}
+    failing, worse = replace(ERROR_GROUP, failed=0), replace(ERROR_GROUP, type="Loans", failed=9, count=9)
 
-    found = list_concerns(LIVE_EXECUTOR, LOST_EXECUTOR, counts=counts, errors=[ERROR_GROUP])
+    found = find_alerts(
+        counts,
+        [LIVE_EXECUTOR, LOST_EXECUTOR],
+        [],
+        [failing, ERROR_GROUP, worse],
+        stuck=[StuckRun(RUNNING_INSTANCE, "95 % of the attempts take up to 2.0 s")],
+        gated={"Orders": 1},
+        now=NOW,
+    )
 
-    assert [label for label, _, _ in found] == ["Unserved", "Lost", "Waiting", "Failed"]
+    labels = ["Unserved", "Lost", "Stuck", "Failed", "Failed", "Version", "Failing", "Waiting"]
+    assert [one.label for one in found] == labels
+    assert [one.title for one in found[3:5]] == ["9 × Loans", "2 × Orders"]
+
+
+def test_a_stuck_attempt_leads_to_its_page_and_several_to_their_list() -> None:
+    reason = "95 % of the attempts take up to 2.0 s"
+    runs = [StuckRun(replace(RUNNING_INSTANCE, id=id), reason) for id in (7, 8)]
+
+    (one,) = find_alerts({}, [LIVE_EXECUTOR], [], [], stuck=runs[:1], now=NOW)
+    (two,) = find_alerts({}, [LIVE_EXECUTOR], [], [], stuck=runs, now=NOW)
+
+    assert (one.label, one.title, one.url, one.at) == ("Stuck", "#7 Orders", "/workflows/7", NOW - 9 * MINUTE)
+    assert one.text == f"pay: it runs too long: {reason}; abort and retry"
+    assert (two.title, two.url) == ("2 × Orders", "/workflows?type=Orders&state=pay&status=EXECUTING")

@@ -12,6 +12,7 @@ from quart import Blueprint, Response
 from flowlet.accounts.roles import Role
 from flowlet.errors import RefusedError, StoreUnavailableError, VariablesError
 from flowlet.web.auth import require_role
+from tests.web.app_harness import BASE_URL
 from tests.web.console.console_harness import HTML_ACCEPT, ConsoleHarness
 
 BROWSER_ACCEPTS = [
@@ -61,11 +62,12 @@ async def test_a_browser_gets_a_page(console: ConsoleHarness, accept: str) -> No
     assert "There is nothing at &#39;/nothing/&lt;b&gt;&#39;." in answer.text
 
 
-@pytest.mark.parametrize("accept", PROGRAM_ACCEPTS)
-async def test_a_program_gets_a_problem(console: ConsoleHarness, accept: str) -> None:
-    answer = await console.open_browser(accept=accept).get("/nothing")
+async def test_a_program_gets_a_problem(console: ConsoleHarness, subtests: pytest.Subtests) -> None:
+    for accept in PROGRAM_ACCEPTS:
+        with subtests.test(accept):
+            answer = await console.open_browser(accept=accept).get("/nothing")
 
-    assert answer.json()["type"] == "/problems/not-found"
+            assert answer.json()["type"] == "/problems/not-found"
 
 
 @pytest.mark.parametrize("path", ["/api/nothing", "/api", "/metrics", "/openapi.json"])
@@ -107,10 +109,61 @@ async def test_a_role_that_does_not_suffice_is_informed(console: ConsoleHarness)
 
 
 async def test_another_method_is_shown_which_ones_there_are(console: ConsoleHarness) -> None:
-    answer = await console.open_browser().get("/logout")
+    page = await console.open_browser().post("/settings")
+    problem = await console.open_browser(accept="application/json").get("/logout")
 
-    assert (answer.status_code, answer.headers["allow"]) == (405, "OPTIONS, POST")
-    assert "text/html" in answer.headers["content-type"]
+    assert (page.status_code, page.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert "text/html" in page.headers["content-type"]
+    assert (problem.status_code, problem.headers["allow"]) == (405, "OPTIONS, POST")
+
+
+@pytest.mark.parametrize(
+    ("path", "page"),
+    [
+        ("/logout", "/"),
+        ("/workflows/12/answer", "/workflows/12"),
+        ("/workflows/a%20b/messages/paid", "/workflows/a%20b"),
+        ("/inbox/12/answer?type=Order+%3C1%3E&sort=oldest", "/inbox?type=Order+%3C1%3E&sort=oldest"),
+        ("/users/3/password", "/users/3"),
+        ("/keys/x/revoke", "/keys"),
+        ("/schedules/3/pause", "/schedules/3"),
+    ],
+)
+async def test_the_address_of_a_form_leads_to_the_page_of_the_form(
+    console: ConsoleHarness, path: str, page: str
+) -> None:
+    """After a page with faults it is in the address bar; a session that has ended sends its form to it too."""
+    browser = console.open_browser()
+
+    reloaded = await browser.get(path)
+    sent = await browser.post(path, data={"comment": "x"})
+
+    assert (reloaded.status_code, reloaded.headers["location"]) == (303, page)
+    assert httpx.URL(sent.headers["location"]).path == "/login"
+    assert httpx.URL(httpx.URL(sent.headers["location"]).params["next"]) == httpx.URL(page)
+
+
+@pytest.mark.parametrize(
+    ("referrer", "page"),
+    [
+        (f"{BASE_URL}/workflows/12?tab=variables", "/workflows/12?tab=variables"),
+        (f"{BASE_URL}/workflows/12/answer", "/workflows/12"),
+        ("http://elsewhere.test/docs", "/workflows/12"),
+        ("http://[/docs", "/workflows/12"),
+        (f"{BASE_URL}/docs{'/a' * 900}", "/docs"),
+        (f"{BASE_URL}/docs{'/a' * 1_000}", "/"),
+        (f"{BASE_URL}//elsewhere.test/docs", "/"),
+        (f"{BASE_URL}/login?next=/docs", "/"),
+    ],
+)
+async def test_after_the_login_the_browser_is_on_the_page_of_its_form(
+    console: ConsoleHarness, referrer: str, page: str
+) -> None:
+    browser = console.open_browser(referer=referrer)
+
+    answer = await browser.post("/workflows/12/variables", data={"value-amount": "3"})
+
+    assert httpx.URL(httpx.URL(answer.headers["location"]).params["next"]) == httpx.URL(page)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from flowlet.web.console.pages.login import MAX_FORM_BYTES
 from flowlet.web.forms import MAX_FIELDS, compute_csrf_token, parse_form
 from flowlet.web.problems import ProblemError
+from tests.web.app_harness import BASE_URL
 from tests.web.console.console_harness import ConsoleHarness, open_console, read_csrf_token
 
 FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
@@ -63,13 +64,18 @@ async def test_a_form_beyond_every_limit_is_not_even_read(console: ConsoleHarnes
     assert "4,096 bytes" in answer.text
 
 
-async def test_the_token_of_one_login_is_of_no_use_in_another(console: ConsoleHarness) -> None:
+async def test_a_form_of_another_login_does_nothing_and_leads_back_to_its_page(console: ConsoleHarness) -> None:
     first, second = await console.open_logged_in_browser(), await console.open_logged_in_browser()
 
-    answer = await second.post("/logout", data={"token": read_csrf_token(await first.get("/account"))})
+    sent = {"token": read_csrf_token(await first.get("/account")), "username": "hedy"}
+    answer = await second.post("/logout", data=sent, headers={"referer": f"{BASE_URL}/account?a=1"})
+    program = await second.post("/logout", data=sent, headers={"accept": "application/json"})
 
-    assert answer.status_code == 403
-    assert "from an earlier login" in answer.text
+    assert (answer.status_code, answer.headers["location"]) == (303, "/account?a=1")
+    followed = await second.get("/account")
+    assert "nothing was saved. Check the form, and send it again." in followed.text
+    assert "data-saved" not in followed.text
+    assert (program.status_code, "nothing was saved" in program.json()["detail"]) == (403, True)
 
 
 async def test_a_program_with_a_key_needs_no_token(console: ConsoleHarness) -> None:

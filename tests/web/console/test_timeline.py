@@ -9,7 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from flowlet.instance.instance import ActionKind, Status
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Status
 from flowlet.store.reports.visit_history import ManualAction, Span, SpanKind, Visit, VisitHistory
 from flowlet.web.console.axis import build_axis
 from flowlet.web.console.timeline import VISITS_DRAWN, build_timeline

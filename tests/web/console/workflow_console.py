@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 
 from flowlet.accounts.roles import Role
-from flowlet.instance.instance import Action, Instance
+from flowlet.instance.action import Action
+from flowlet.instance.instance import Instance
 from tests.operations.operations_harness import build_families_module, build_orders_module
-from tests.web.console.console_harness import PASSWORD, ConsoleHarness, open_console, read_csrf_token, submit_login
+from tests.web.console.console_harness import ConsoleHarness, open_console, read_csrf_token
 
 __all__ = ["WorkflowConsole", "open_workflow_console"]
 
@@ -86,10 +87,9 @@ class WorkflowConsole:
 @asynccontextmanager
 async def open_workflow_console(url: str) -> AsyncIterator[WorkflowConsole]:
     """Open a database and an application with Orders and Families, in which nothing runs."""
-    async with open_console(url, max_body=100_000) as harness:
+    async with open_console(
+        url, roles={"hedy": Role.OPERATOR}, logged_in=("grace", "hedy"), max_body=100_000
+    ) as harness:
         for module in (build_orders_module(), build_families_module()):
             harness.app_harness.services.registry.add(module)
-        await harness.app_harness.services.users.create("hedy", PASSWORD, Role.OPERATOR, actor="test")
-        operator = harness.open_browser()
-        assert (await submit_login(operator, username="hedy")).status_code == 303
-        yield WorkflowConsole(harness, await harness.open_logged_in_browser(), operator)
+        yield WorkflowConsole(harness, harness.open_session_browser("grace"), harness.open_session_browser("hedy"))

@@ -15,7 +15,7 @@ from flowlet.accounts.roles import Role
 from flowlet.instance.instance import Instance
 from tests.engine.manual_executor import EngineHarness
 from tests.operations.operations_harness import OperationsHarness, build_families_module, build_orders_module
-from tests.web.console.console_harness import PASSWORD, ConsoleHarness, open_console, read_csrf_token, submit_login
+from tests.web.console.console_harness import ConsoleHarness, open_console, read_csrf_token
 
 __all__ = ["ATTACK_TEXT", "WorkflowPageClient", "open_workflow_page_client"]
 
@@ -54,13 +54,11 @@ class WorkflowPageClient:
 @asynccontextmanager
 async def open_workflow_page_client(url: str, role: Role) -> AsyncIterator[WorkflowPageClient]:
     """Open a database with Orders and Families, and log in a user with a role."""
-    async with open_console(url) as harness:
+    async with open_console(url, roles={"olga": role}, logged_in=["olga"]) as harness:
         here = harness.app_harness.services
         here.registry.add(build_orders_module())
         here.registry.add(build_families_module())
         clock: Any = here.store.clock  # which nothing here moves
         hands = EngineHarness(here.store, here.registry, clock)
-        await here.users.create("olga", PASSWORD, role, actor="test")
-        browser = harness.open_browser()
-        assert (await submit_login(browser, username="olga")).status_code == 303
-        yield WorkflowPageClient(OperationsHarness(hands, await hands.add_executor()), harness, browser)
+        operations = OperationsHarness(hands, await hands.add_executor())
+        yield WorkflowPageClient(operations, harness, harness.open_session_browser("olga"))

@@ -20,8 +20,9 @@ from tests.faults.processes import ManagedProcess
 from tests.web.contract.contract_server import ENDLESS_PATHS, build_environment, create_admin, serve_process
 
 ALL_PHASES = "examples,coverage,fuzzing,stateful"
-PHASES = {"postgresql": ALL_PHASES, "sqlite": "fuzzing,stateful", "mysql": "fuzzing,stateful"}
-"""The thousands of requests that the description calls for are sent on one database: test_hostile_bodies.py has all."""
+PHASES = {"postgresql": ALL_PHASES, "sqlite": "fuzzing", "mysql": "fuzzing"}
+"""Values may be stored otherwise by each database, so all three get drawn ones. What the description calls for, and the
+order of requests, differ by none of them."""
 MIN_REQUESTS = {"postgresql": 1_500, "sqlite": 300, "mysql": 300}
 MAX_EXAMPLES = 6
 """How many requests are drawn for each operation, beside those that its description calls for."""
@@ -37,7 +38,7 @@ allow-x00 = false
 
 # That the time is over, while the server is well, is a 504 for GopherFlow's clients.
 [[operations]]
-include-path = ["/api/createAndWait", "/api/workflows/{externalId}/stateAndWait"]
+include-path = ["/api/createAndWait", "/api/workflows/{id}/stateAndWait"]
 [operations.checks.not_a_server_error]
 expected-statuses = ["2xx", "3xx", "4xx", "504"]
 
@@ -45,7 +46,7 @@ expected-statuses = ["2xx", "3xx", "4xx", "504"]
 # path names. No schema of a body can know: such a request is sound, and 400.
 [[operations]]
 include-path = [
-    "/api/workflows/{id}/state", "/api/workflows/{externalId}/stateAndWait", "/api/workflows/{id}/statevars",
+    "/api/workflows/{id}/state", "/api/workflows/{id}/stateAndWait", "/api/workflows/{id}/statevars",
 ]
 [operations.checks.positive_data_acceptance]
 expected-statuses = ["2xx", "400", "404", "409", "504"]
@@ -67,7 +68,7 @@ expected-statuses = ["2xx", "400", "404", "409"]
 """
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)
 async def test_a_served_process_keeps_the_contract(database_url: str, tmp_path: Path) -> None:
     database = database_url.partition(":")[0]
     user, key = await create_admin(database_url)
@@ -105,7 +106,7 @@ async def run_schemathesis(url: str, folder: Path, *, user: int, key: str, phase
     hooks = {"SCHEMATHESIS_HOOKS": "tests.web.contract.hooks", "PYTHONPATH": str(ROOT)}
     process = ManagedProcess.start_command(command, env=build_environment({**known, **hooks}), cwd=folder)
     try:
-        await process.wait_for_exit(timeout_seconds=240)
+        await process.wait_for_exit(timeout_seconds=340)
     finally:
         print("\n".join(process.lines))  # noqa: T201  # pytest shows it where the test has failed
         await process.kill()

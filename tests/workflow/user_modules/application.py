@@ -35,6 +35,7 @@ from flowlet import (
     TimetableError,
     TooLargeError,
     UnknownInstanceError,
+    UnknownLimitError,
     UnknownMessageError,
     UnknownScheduleError,
     UnknownStateError,
@@ -92,6 +93,8 @@ async def fire_now(operations: Operations) -> Created | None:
         print(error)
     except TimetableError as error:
         print(error.field, error.fault)
+    except UnknownLimitError as error:
+        print(error)
     return None
 
 

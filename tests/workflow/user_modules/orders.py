@@ -8,6 +8,9 @@ import httpx
 from pydantic import BaseModel
 
 from flowlet import (
+    Breaker,
+    ChildCounts,
+    Children,
     ChildRequest,
     Context,
     Duration,
@@ -15,15 +18,19 @@ from flowlet import (
     Failure,
     Instance,
     Keep,
+    Limit,
     Message,
     Next,
     Outcome,
+    Rate,
     Retry,
     Schedule,
     State,
     StateKind,
     Status,
+    Team,
     Transaction,
+    TypedChild,
     Workflow,
     child,
     end,
@@ -32,6 +39,7 @@ from flowlet import (
     migrate,
     receive,
     state,
+    team,
 )
 
 
@@ -86,7 +94,20 @@ async def check_stock(order: Order, http: httpx.AsyncClient, ctx: Context) -> Ne
     return review if order.amount > 1000 else charge
 
 
-@manual(next={"charge": "Approve", "rejected": "Reject"}, form=Decision, deadline="3 days", on_deadline="rejected")
+FINANCE: Team = team("finance")
+
+
+@manual(
+    next={"charge": "Approve", "rejected": "Reject"},
+    title="Approve {amount} of {sku}?",
+    show=["sku", "amount"],
+    to=[FINANCE, team("board")],
+    not_by="sku",
+    approvals={"charge": 2},
+    form=Decision,
+    deadline="3 days",
+    on_deadline="rejected",
+)
 async def review(order: Order, decision: Decision, ctx: Context) -> Next | None:
     ctx.log(f"{ctx.username}: {decision.comment}")
     if ctx.choice == "charge" and ctx.now() > datetime(2030, 1, 1, tzinfo=UTC):
@@ -94,7 +115,14 @@ async def review(order: Order, decision: Decision, ctx: Context) -> Next | None:
     return None
 
 
-@state(next=["ship", "payment_failed"], timeout="2 minutes", on_error="payment_failed")
+@state(
+    next=["ship", "payment_failed"],
+    timeout="2 minutes",
+    on_error="payment_failed",
+    limit=Limit(10, by="sku"),
+    rate=Rate(100, per="1 minute"),
+    breaker=Breaker(5, pause="1 minute"),
+)
 async def charge(order: Order, http: httpx.AsyncClient, ctx: Context) -> Next:
     response = await http.post("/charges", headers={"Idempotency-Key": ctx.idempotency_key})
     if response.status_code == 404:
@@ -124,10 +152,15 @@ rejected = end("Turned down by a person.")
 payment_failed = error("The customer could not be charged.")
 
 
-@manual(next={done: "Close"})
+@manual(next={done: "Close"}, to=FINANCE, approvals={done: 2})
 def complaint(order: Order, ctx: Context) -> None:
     if ctx.error:
         ctx.log(describe_failure(ctx.error))
+
+
+def read_children(children: Children, counts: ChildCounts) -> tuple[tuple[TypedChild[Order], ...], int]:
+    """Return the children that are orders, and how many are open."""
+    return children.of(workflow), counts.open
 
 
 def describe_failure(failure: Failure) -> str:

@@ -37,6 +37,7 @@ _LEASED = RowReader(
         "wake_at_open_children": Expression("NULL"),
         "reason": Expression(CLAIMED_REASON),
         "started_us": Expression("COALESCE(started, %s)"),
+        "claimed_us": Expression("%s"),
     },
 ).select_list
 """The columns of an instance as the UPDATE leaves them: the rows are read before, because they are locked first."""
@@ -58,7 +59,7 @@ _LOCK_IDS = f"""SELECT {_LEASED} FROM {WORKFLOW} WHERE id IN ({{ids}}) AND {IS_Q
     FOR UPDATE SKIP LOCKED"""
 _LEASE = f"""
 UPDATE {WORKFLOW} SET status = 'EXECUTING', executor_id = %s, token = token + 1, started = COALESCE(started, %s),
-    wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}, {ROOM_COLUMN} = ''
+    claimed = %s, wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}, {ROOM_COLUMN} = ''
 WHERE id IN ({{ids}})
 """
 _NEXT_DUE = f"SELECT MIN({DUE_COLUMN}) FROM {_DUE_INDEX} WHERE {_LANE} AND {DUE_COLUMN} > %s"
@@ -97,7 +98,8 @@ async def _find_lanes(raw: Any, groups: Sequence[str], types: Sequence[str]) -> 
 async def _lease_drawn(raw: Any, draw: Draw, request: ClaimRequest) -> Sequence[Any]:
     rows = await _lock_drawn(raw, draw, request)
     if rows:
-        await fetch_rows(raw, _LEASE.format(ids=_list_ids([id for id, *_ in rows])), (request.executor_id, request.now))
+        leased = (request.executor_id, request.now, request.now)
+        await fetch_rows(raw, _LEASE.format(ids=_list_ids([id for id, *_ in rows])), leased)
     return rows
 
 
@@ -107,7 +109,7 @@ async def _lock_drawn(raw: Any, draw: Draw, request: ClaimRequest) -> Sequence[A
     A small share of many lanes is read by one subquery for each turn, and then locked: a UNION of the lanes would be
     planned part by part, 0.12 ms for each. If others have locked some of it, the UNION finds what is behind.
     """
-    leased = (request.executor_id, request.now)
+    leased = (request.executor_id, request.now, request.now)
     if len(draw.lanes) == 1:
         values = (*leased, *draw.lanes[0][:3], request.now, draw.limit)
         return await fetch_rows(raw, f"SELECT {_LEASED} {_LOCK_LANE}", values)

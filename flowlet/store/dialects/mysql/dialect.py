@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowlet.store.dialects.base import Dialect
+from flowlet.store.dialects.mysql.caller import MySQLCallers
 from flowlet.store.dialects.mysql.connection import MySQLConnections
 from flowlet.store.dialects.mysql.errors import MySQLErrors
 from flowlet.store.dialects.mysql.expressions import MySQLExpressions
@@ -22,5 +23,6 @@ def build_mysql_dialect() -> Dialect:
         writes=MySQLWrites(),
         expressions=MySQLExpressions(),
         errors=MySQLErrors(),
+        callers=MySQLCallers(),
         signals=MySQLSignals(),
     )

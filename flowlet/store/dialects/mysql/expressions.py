@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from flowlet.store.dialects.mysql.lanes import build_lanes_sql
+from flowlet.store.dialects.json_path import build_json_path
+from flowlet.store.dialects.mysql.lanes import build_gate_lines_sql, build_lanes_sql
 from flowlet.store.dialects.mysql.schema import (
     DUE_COLUMN,
     DUE_TYPE_COLUMN,
@@ -20,6 +21,9 @@ from flowlet.store.dialects.prefix_range import build_range_condition, compute_p
 from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, GATE_INDEX, WORKFLOW
 
 __all__ = ["MySQLExpressions"]
+
+MAX_NUMBER_LENGTH = 300
+"""How many characters a number has at most that is compared exactly; a longer one is an integer beyond all others."""
 
 
 class MySQLExpressions:
@@ -39,6 +43,7 @@ class MySQLExpressions:
     gate_index_sql = f"{WORKFLOW} FORCE INDEX ({GATE_INDEX.name})"
     gated_status_column = GATED_STATUS_COLUMN
     gated_due_column = GATED_DUE_COLUMN
+    gate_lines_sql = {one: build_gate_lines_sql(one) for one in (">", ">=")}  # noqa: RUF012
     lanes_sql = build_lanes_sql(
         groups=":group", types=f"{DUE_TYPE_COLUMN} > :after", tail=f"ORDER BY {DUE_TYPE_COLUMN}, priority LIMIT :limit"
     )
@@ -67,6 +72,35 @@ class MySQLExpressions:
         """Return the variable as it is written; compared by code points, as the columns are."""
         return f"CAST(JSON_EXTRACT(vars, :{bind}) AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin"
 
-    def build_variable_path(self, name: str) -> str:
+    def build_range_sql(self, bind: str, sign: str, *, is_number: bool) -> str:
+        """Return the condition; numbers are compared as decimals, or as floats where they have an exponent."""
+        value = f"JSON_EXTRACT(vars, :{bind})"
+        if is_number:
+            kinds = "'INTEGER', 'UNSIGNED INTEGER', 'DECIMAL', 'DOUBLE'"
+            compared = f"{_build_number_sql(value)} {sign} {_build_number_sql(f':{bind}_bound')}"
+            return f"CASE WHEN JSON_TYPE({value}) IN ({kinds}) THEN {compared} END"
+        return f"CASE WHEN JSON_TYPE({value}) = 'STRING' THEN {_build_text_sql(value)} {sign} :{bind}_bound END"
+
+    def build_part_sql(self, bind: str, pattern: str) -> str:
+        """Return the condition; letters of every alphabet are compared in upper or lower case."""
+        value = f"JSON_EXTRACT(vars, :{bind})"
+        compared = f"LOWER({_build_text_sql(value)}) LIKE LOWER(:{pattern}) ESCAPE '!'"
+        return f"CASE WHEN JSON_TYPE({value}) = 'STRING' THEN {compared} END"
+
+    def build_variable_path(self, path: Sequence[str]) -> str:
         """Return the path of the variable."""
-        return f'$."{name}"'
+        return build_json_path(path)
+
+
+def _build_text_sql(value: str) -> str:
+    """Return the SQL of the text that a JSON value is, compared by code points."""
+    return f"CAST(JSON_UNQUOTE({value}) AS CHAR CHARACTER SET utf8mb4) COLLATE utf8mb4_bin"
+
+
+def _build_number_sql(text: str) -> str:
+    """Return the SQL of the number that a text spells.
+
+    The server warns of an integer beyond the range of its floats, and one such variable would make the search an error.
+    """
+    limit = f"CASE WHEN {text} LIKE '-%' THEN -1.7e308 ELSE 1.7e308 END"
+    return f"CASE WHEN CHAR_LENGTH({text}) <= {MAX_NUMBER_LENGTH} THEN {text} + 0 ELSE {limit} END"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flowlet.store.dialects.mysql.schema import DUE_COLUMN, DUE_TYPE_COLUMN
-from flowlet.store.tables import DUE_INDEX, WORKFLOW
+from flowlet.store.dialects.mysql.schema import DUE_COLUMN, DUE_TYPE_COLUMN, GATED_DUE_COLUMN, GATED_STATUS_COLUMN
+from flowlet.store.tables import DUE_INDEX, GATE_INDEX, WORKFLOW
 
-__all__ = ["build_lanes_sql"]
+__all__ = ["build_gate_lines_sql", "build_lanes_sql"]
 
 
 def build_lanes_sql(*, groups: str, types: str, tail: str = "") -> str:
@@ -24,4 +24,18 @@ def build_lanes_sql(*, groups: str, types: str, tail: str = "") -> str:
     FROM {WORKFLOW} FORCE INDEX ({DUE_INDEX.name})
     WHERE executor_group IN ({groups}) AND {types}
     GROUP BY executor_group, {DUE_TYPE_COLUMN}, priority {tail}
+    """
+
+
+def build_gate_lines_sql(comparison: str) -> str:
+    """Return the statement that reads the next ``:limit`` lines of gates before ``:end``, of every status.
+
+    Args:
+        comparison: ">" for the gates behind ``:last``, ">=" if that one is among them.
+    """
+    return f"""
+    SELECT gate, {GATED_STATUS_COLUMN}, priority, MIN({GATED_DUE_COLUMN})
+    FROM {WORKFLOW} FORCE INDEX ({GATE_INDEX.name})
+    WHERE gate {comparison} :last AND gate < :end
+    GROUP BY gate, {GATED_STATUS_COLUMN}, priority LIMIT :limit
     """

@@ -20,6 +20,7 @@ __all__ = [
     "READ_ONLY",
     "MySQLSession",
     "MySQLSessionOpener",
+    "query_packet_limit",
     "read_packet_limit",
     "refuse_binary_log",
     "refuse_read_only",
@@ -56,14 +57,20 @@ MIN_PACKET_BYTES = 1_024
 
 async def read_packet_limit(raw: aiomysql.Connection) -> SizeLimit:
     """Return the largest statement of a connection, which may be an application's own."""
-    return await (raw.read_packet_limit() if isinstance(raw, MySQLSession) else _query_packet_limit(raw))
+    return await (raw.read_packet_limit() if isinstance(raw, MySQLSession) else query_packet_limit(raw))
 
 
-async def _query_packet_limit(raw: aiomysql.Connection) -> SizeLimit:
+async def query_packet_limit(raw: Any) -> SizeLimit:
+    """Ask the server for the largest statement of a connection."""
     async with raw.cursor() as cursor:
         await cursor.execute("SELECT @@max_allowed_packet")
         ((size,),) = await cursor.fetchall()
     return SizeLimit(int(size) - PACKET_OVERHEAD, "max_allowed_packet")
+
+
+JSON_TOO_DEEP = 4040
+"""MariaDB's JSON functions read nothing of a document that is nested deeper than 31 levels: for a search it has no
+value, and one such instance must not make every search of variables an error."""
 
 
 class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
@@ -81,10 +88,10 @@ class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
         if conn.permits_warnings:
             await super()._show_warnings(conn)
             return
-        rows = await conn.show_warnings()
-        if rows:
-            _level, code, text = rows[0]
-            raise pymysql.err.DataError(code, f"the server warns: {text}")
+        is_select = str(self._last_executed).lstrip().startswith("SELECT")
+        for _level, code, text in await conn.show_warnings() or ():
+            if not (is_select and code == JSON_TOO_DEEP):
+                raise pymysql.err.DataError(code, f"the server warns: {text}")
 
 
 class MySQLSession(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
@@ -106,7 +113,7 @@ class MySQLSession(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has n
         why. So every statement is measured before it is sent, a handler's own one too.
         """
         if self._packet_limit is None:
-            self._packet_limit = await _query_packet_limit(self)
+            self._packet_limit = await query_packet_limit(self)
         return self._packet_limit
 
     async def apply_settings(self) -> None:

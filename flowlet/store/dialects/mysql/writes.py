@@ -15,22 +15,32 @@ import pymysql
 
 from flowlet.instance.new_instance import NewInstance
 from flowlet.store.columns import Column, Table, list_names
-from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_ROW_NAMES, CounterBucket, count_transitions
+from flowlet.store.counter_buckets import (
+    COUNTER_COLUMNS,
+    COUNTER_ROW_NAMES,
+    CounterBucket,
+    count_opened,
+    count_transitions,
+)
 from flowlet.store.dialects.batch import (
     Batch,
     BatchResult,
     ClaimRequest,
     CreatedRow,
     Followups,
+    SpawnFollowup,
     collect_followups,
     split_children,
 )
+from flowlet.store.dialects.breaker_counts import list_result_statements
 from flowlet.store.dialects.message_waits import build_consume_sql, build_wait_sql
 from flowlet.store.dialects.mysql.batch_table import BatchTable
 from flowlet.store.dialects.mysql.claims import claim_instances, find_next_due
 from flowlet.store.dialects.mysql.connection import NOW_SQL
 from flowlet.store.dialects.mysql.statement import execute_and_count, fetch_rows, insert_rows
 from flowlet.store.dialects.transaction import begin_transaction
+from flowlet.store.people.entry_rows import ENTRY_COLUMNS, encode_entry_row, list_entry_rows
+from flowlet.store.people.tables import INBOX
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     CREATION_TIME_NAMES,
@@ -38,7 +48,16 @@ from flowlet.store.rows import (
     encode_action_rows,
     encode_created_action_row,
 )
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, WORKFLOW
+from flowlet.store.tables import (
+    ACTION,
+    COUNTER,
+    EXECUTOR,
+    EXTERNAL_ID,
+    INSTANCE_TABLES,
+    MESSAGE,
+    SPAWN,
+    WORKFLOW,
+)
 
 __all__ = ["MySQLWrites"]
 
@@ -59,7 +78,7 @@ SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
     w.pause_requested = 0, w.held_status = b.held_status, w.answer = b.answer, w.reason = b.reason,
     w.modified = b.at, w.ended = b.ended, w.fingerprint = b.fingerprint, w.failed = b.failed,
     w.unsnapped_characters = COALESCE(b.unsnapped_characters, w.unsnapped_characters),
-    w.gate = b.gate, w.gated_state = b.gated_state, w.vars_version = COALESCE(b.vars_version, w.vars_version)
+    w.gate = b.gate, w.vars_version = COALESCE(b.vars_version, w.vars_version)
 WHERE {_FENCE}
 """
 _ADD_CHILDREN = f"""
@@ -140,7 +159,7 @@ class MySQLWrites:
         table = BatchTable(raw, batch.transitions, batch.executor_id)
         if await execute_and_count(raw, table.fill_in(_COMMIT)) != len(batch.transitions):
             raise _FenceLostError
-        if any(transition.children for transition in batch.transitions):
+        if any(transition.spawned for transition in batch.transitions):
             await execute_and_count(raw, table.fill_in(_ADD_CHILDREN))
         await insert_rows(raw, _INSERT_ACTION, encode_action_rows(batch.transitions))
         await self.apply_followups(raw, collect_followups(batch.transitions), batch.now)
@@ -157,12 +176,20 @@ class MySQLWrites:
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[CreatedRow]:
         """Create instances and their history."""
-        async with contextlib.nullcontext() if in_transaction else begin_transaction(raw.query):
+        if not in_transaction:
+            async with begin_transaction(raw.query):
+                return await self._insert_instances(raw, new_instances, now)
+        try:
             return await self._insert_instances(raw, new_instances, now)
+        except pymysql.err.IntegrityError:
+            # The caller's transaction may read what was there when it began: a locking read sees what is there now.
+            return await self._insert_instances(raw, new_instances, now, find_sql=f"{_FIND_IDS} FOR UPDATE")
 
-    async def _insert_instances(self, raw: Any, new_instances: Sequence[NewInstance], now: int) -> list[CreatedRow]:
+    async def _insert_instances(
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, find_sql: str = _FIND_IDS
+    ) -> list[CreatedRow]:
         names = [new.external_id for new in new_instances]
-        known = {name: CreatedRow(id, is_new=False) for name, id in (await _read_ids(raw, _FIND_IDS, names)).items()}
+        known = {name: CreatedRow(id, is_new=False) for name, id in (await _read_ids(raw, find_sql, names)).items()}
         fresh: dict[str, NewInstance] = {}
         for new in new_instances:
             if new.external_id not in known:
@@ -181,6 +208,10 @@ class MySQLWrites:
             await insert_rows(
                 raw, _INSERT_ACTION, [encode_created_action_row(ids[name], new, now) for name, new in fresh.items()]
             )
+            entries = [encode_entry_row(ids[name], new.inbox) for name, new in fresh.items() if new.inbox is not None]
+            await self.insert_rows(raw, INBOX, ENTRY_COLUMNS, entries)
+            opened = count_opened((new.type for new in fresh.values()), now)
+            await self.add_counts(raw, self.get_writer_id(raw), opened)
             known |= {name: CreatedRow(ids[name], is_new=False) for name in fresh}
         created = []
         for name in names:
@@ -189,11 +220,8 @@ class MySQLWrites:
         return created
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
-        """Create children, count ended ones in their parents' rows, wake parents, consume and await messages."""
-        for children in split_children(batch_followups.children):
-            created = await self._insert_instances(raw, children, now)
-            if not all(row.is_new for row in created):
-                raise pymysql.err.IntegrityError(0, "a child's external id exists already")
+        """Create children, count ended ones in their parents' rows, wake parents, write messages and the inbox."""
+        await self._create_children(raw, batch_followups, now)
         for id, ended in batch_followups.ended_child_counts:
             await fetch_rows(raw, _END_CHILD, (ended, now, ended, ended, id))
         for id in batch_followups.woken_parents:
@@ -202,7 +230,30 @@ class MySQLWrites:
             if wait["consumed_count"]:
                 await execute_and_count(raw, _CONSUME, wait)
             await execute_and_count(raw, _WAIT, wait)
+        for one in batch_followups.results:
+            for sql in list_result_statements(one, "%({})s".format):
+                await execute_and_count(raw, sql, one.build_binds())
+        if batch_followups.inbox:
+            listed = ", ".join(str(id) for id, _ in batch_followups.inbox)
+            await execute_and_count(raw, f"DELETE FROM {INBOX} WHERE workflow_id IN ({listed})")
+            await self.insert_rows(raw, INBOX, ENTRY_COLUMNS, list_entry_rows(batch_followups.inbox))
         return set()
+
+    async def _create_children(self, raw: Any, batch_followups: Followups, now: int) -> None:
+        for children in split_children(batch_followups.children):
+            created = await self._insert_instances(raw, children, now)
+            if not all(row.is_new for row in created):
+                raise pymysql.err.IntegrityError(0, "a child's external id exists already")
+        for spawn in batch_followups.spawns:
+            await self._store_spawn(raw, spawn)
+
+    async def _store_spawn(self, raw: Any, spawn: SpawnFollowup) -> None:
+        """Store the children of a large spawn, whose external ids are all free."""
+        for part in spawn.parts:
+            for sql in (_FIND_IDS, _FIND_PRUNED_IDS):
+                if await _read_ids(raw, sql, part.external_ids):
+                    raise pymysql.err.IntegrityError(0, "a child's external id exists already")
+        await self.insert_rows(raw, SPAWN, SPAWN.columns, spawn.encode_rows())
 
     def get_writer_id(self, raw: Any) -> int:
         """Return the number that the server has given the connection."""
@@ -225,13 +276,16 @@ class MySQLWrites:
     async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
         """Do nothing: AUTO_INCREMENT counts on from the highest id."""
 
+    async def announce_kept_external_ids(self, raw: Any) -> None:
+        """Do nothing: each create looks for them."""
+
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
-        """Delete instances, their history and messages.
+        """Delete instances and all that belongs to them.
 
         By a list of ids: for a subquery MariaDB 10.11 would read the whole table.
         """
         listed = ", ".join(map(str, ids))
-        for table in (ACTION, MESSAGE):
+        for table in (ACTION, MESSAGE, *INSTANCE_TABLES):
             await execute_and_count(raw, f"DELETE FROM {table} WHERE workflow_id IN ({listed})")
         await execute_and_count(raw, _DELETE_BY_ID.format(listed))
 

@@ -35,7 +35,7 @@ WITH due AS MATERIALIZED (
     ORDER BY picked.turn, l.place LIMIT $6
 )
 UPDATE {WORKFLOW} w SET status = 'EXECUTING', executor_id = $7, token = w.token + 1,
-    started = COALESCE(w.started, $4), wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}
+    started = COALESCE(w.started, $4), claimed = $4, wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}
 FROM due WHERE w.id = due.id RETURNING {_LEASED}
 """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from flowlet.store.dialects.base import Dialect
+from flowlet.store.dialects.postgres.caller import PostgresCallers
 from flowlet.store.dialects.postgres.connection import PostgresConnections
 from flowlet.store.dialects.postgres.errors import PostgresErrors
 from flowlet.store.dialects.postgres.expressions import PostgresExpressions
@@ -31,6 +32,7 @@ def build_postgres_dialect(schema: str | None = None) -> Dialect:
         writes=PostgresWrites(process_name),
         expressions=PostgresExpressions(),
         errors=PostgresErrors(),
+        callers=PostgresCallers(),
         signals=PostgresSignals(process_name, qualifier),
         qualifier=qualifier,
     )

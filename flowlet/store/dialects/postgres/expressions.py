@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flowlet.store.dialects.gate_lines import build_gate_lines_sql
 from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
 from flowlet.store.tables import IS_QUEUED, WORKFLOW
@@ -31,6 +32,7 @@ class PostgresExpressions:
     gate_index_sql = WORKFLOW.name
     gated_status_column = "status"
     gated_due_column = "next_activation"
+    gate_lines_sql = {one: build_gate_lines_sql(one) for one in (">", ">=")}  # noqa: RUF012
     lanes_sql = build_group_lanes_sql("CAST(:group AS text)", "CAST(:after AS text)", ":limit")
     failing_status_column = "status"
     ended_index_sql = WORKFLOW.name
@@ -58,9 +60,29 @@ class PostgresExpressions:
 
         PostgreSQL refuses to read a document in which a text has an escaped NUL: such an instance is left out.
         """
-        value = f"CAST(CAST(vars AS json) -> CAST(:{bind} AS text) AS text)"
+        value = f"CAST(CAST(vars AS json) #> CAST(:{bind} AS text[]) AS text)"
         return f"CASE WHEN strpos(vars, '\\u0000') = 0 THEN {value} END"
 
-    def build_variable_path(self, name: str) -> str:
-        """Return the name: it is the path."""
-        return name
+    def build_range_sql(self, bind: str, sign: str, *, is_number: bool) -> str:
+        """Return the condition. Nothing is read of a document that has an escaped NUL, as above."""
+        value = f"(CAST(vars AS json) #> CAST(:{bind} AS text[]))"
+        text = f"(CAST(vars AS json) #>> CAST(:{bind} AS text[]))"
+        compared = f"CAST({text} AS numeric) {sign} CAST(CAST(:{bind}_bound AS text) AS numeric)"
+        if not is_number:
+            compared = f'{text} COLLATE "C" {sign} CAST(:{bind}_bound AS text)'
+        kind = "number" if is_number else "string"
+        # Each condition of the second CASE is only looked at where the first one holds.
+        inner = f"CASE WHEN json_typeof({value}) = '{kind}' THEN {compared} END"
+        return f"CASE WHEN strpos(vars, '\\u0000') = 0 THEN {inner} END"
+
+    def build_part_sql(self, bind: str, pattern: str) -> str:
+        """Return the condition; which letters have an upper and a lower case is a matter of the database's locale."""
+        value = f"(CAST(vars AS json) #> CAST(:{bind} AS text[]))"
+        text = f"(CAST(vars AS json) #>> CAST(:{bind} AS text[]))"
+        compared = f"LOWER({text}) LIKE LOWER(CAST(:{pattern} AS text)) ESCAPE '!'"
+        inner = f"CASE WHEN json_typeof({value}) = 'string' THEN {compared} END"
+        return f"CASE WHEN strpos(vars, '\\u0000') = 0 THEN {inner} END"
+
+    def build_variable_path(self, path: Sequence[str]) -> list[str]:
+        """Return the names: they are the path."""
+        return list(path)

@@ -2,32 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from flowlet.instance.instance import ActionKind
+from flowlet.instance.action import ActionKind
 from flowlet.store.columns import Column, ColumnType, list_names
 from flowlet.store.counter_buckets import COUNTER_COLUMNS, COUNTER_KEY, COUNTER_ROW_NAMES, END_COLUMNS, MINUTE
 from flowlet.store.dialects.postgres.connection import NOW_SQL
+from flowlet.store.dialects.postgres.row_binds import RowBinds
+from flowlet.store.people.tables import INBOX, VOTE
 from flowlet.store.rows import ACTION_COLUMNS, CREATION_TIME_NAMES, NEW_INSTANCE_ENCODER, TRANSITION_ENCODER
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, WORKFLOW
+from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, SPAWN, WORKFLOW
 
 __all__ = [
+    "ACTION_BINDS",
     "ADD_COUNTS",
+    "BATCH_BINDS",
     "COMMIT",
     "CREATE",
+    "CREATE_WHERE_NONE_IS_KEPT",
+    "DELETE_ENTRIES",
     "DELETE_INSTANCES",
     "DELETE_PRUNED",
     "END_CHILDREN",
     "FIND_KNOWN",
     "FIND_PRUNED",
+    "LIMIT_TABLE_LOCK",
+    "LOCK_EXTERNAL_IDS",
+    "LOCK_KEPT_EXTERNAL_ID",
     "LOCK_PARENTS",
     "MESSAGE_WAIT_NAMES",
+    "NEW_INSTANCE_BINDS",
     "NOTIFY",
     "NOTIFY_AT_ONCE",
     "RAISE_NEXT_ID",
     "READ_CHANNEL",
     "READ_LAST_ID",
     "RENEW_LEASE",
+    "RESET_LOCK_LIMIT",
     "WAIT_FOR_MESSAGES",
     "WAKE",
     "format_notification",
@@ -40,23 +49,16 @@ READ_CHANNEL = f"SELECT {_CHANNEL}"
 """The statement that reads the name of the channel: two Flowlets of one server or one database never share it."""
 MAX_GROUP_LENGTH = 1_000
 """Characters of a group's name in a notification, which has at most 8,000 bytes."""
-_BIND_TYPES = {
-    **dict.fromkeys(ColumnType, "text"),
-    **dict.fromkeys((ColumnType.FLAG, ColumnType.SMALL, ColumnType.INTEGER), "int"),
-    **dict.fromkeys((ColumnType.IDENTITY, ColumnType.BIG), "bigint"),
-}
 _BATCH_COLUMNS = (
     Column("moves", ColumnType.INTEGER),
     Column("failures", ColumnType.INTEGER),
     *TRANSITION_ENCODER.columns,
 )
-"""The columns of a batch: what ``count_activations`` gives, then the transition."""
-
-
-def _build_array_binds(columns: Sequence[Column], first: int) -> str:
-    """Return a bind for each column, each an array of values, beginning with the number ``first``."""
-    return ", ".join(f"${first + place}::{_BIND_TYPES[column.type]}[]" for place, column in enumerate(columns))
-
+BATCH_BINDS = RowBinds(_BATCH_COLUMNS, key="id")
+"""The transitions of a batch: what ``count_activations`` gives, then the transition."""
+ACTION_BINDS = RowBinds(ACTION_COLUMNS, key="workflow_id")
+"""The lines of history of a batch."""
+NEW_INSTANCE_BINDS = RowBinds(NEW_INSTANCE_ENCODER.columns, key="external_id")
 
 _INSERT_COUNTS = f"INSERT INTO {COUNTER} ({', '.join(COUNTER_ROW_NAMES)})"
 _ON_CONFLICT_ADD = f"""ON CONFLICT ({", ".join(COUNTER_KEY)}) DO UPDATE
@@ -67,7 +69,7 @@ _END_COUNTS = ", ".join(f"count(*) FILTER (WHERE u.status = '{status}')" for sta
 # with each), and which lines of history to keep by a hash (a nested loop cost 15 of the 21 ms of a batch of 256).
 COMMIT = f"""
 WITH b AS (
-    SELECT * FROM unnest({_build_array_binds(_BATCH_COLUMNS, 2)}) AS b({list_names(_BATCH_COLUMNS)})
+    {BATCH_BINDS.build_sql(2)}
 ), u AS (
     UPDATE {WORKFLOW} w SET status = b.status, state = b.state, vars = COALESCE(b.vars, w.vars),
         next_activation = CASE WHEN (b.rests = 1 AND w.woken = 1)
@@ -80,19 +82,18 @@ WITH b AS (
         pause_requested = 0, held_status = b.held_status, answer = b.answer, reason = b.reason,
         modified = b.at, ended = b.ended, fingerprint = b.fingerprint, failed = b.failed,
         unsnapped_characters = COALESCE(b.unsnapped_characters, w.unsnapped_characters),
-        gate = b.gate, gated_state = b.gated_state, vars_version = COALESCE(b.vars_version, w.vars_version)
+        gate = b.gate, vars_version = COALESCE(b.vars_version, w.vars_version)
     FROM b WHERE w.id = b.id AND (w.executor_id = $1) IS TRUE AND w.token = b.token AND w.version = b.version
         AND w.pause_requested = b.pausing
     RETURNING w.id, w.workflow_type, w.status, b.at, b.moves, b.failures
 ), a AS (
     INSERT INTO {ACTION} ({list_names(ACTION_COLUMNS)})
     SELECT {list_names(ACTION_COLUMNS, "a")}
-    FROM unnest({_build_array_binds(ACTION_COLUMNS, 2 + len(_BATCH_COLUMNS))}) WITH ORDINALITY
-        AS a({list_names(ACTION_COLUMNS)}, place)
+    FROM ({ACTION_BINDS.build_sql(2 + BATCH_BINDS.count)}) a
     WHERE (a.workflow_id IN (SELECT id FROM u)) IS TRUE ORDER BY a.place
 ), t AS (
     {_INSERT_COUNTS}
-    SELECT pg_backend_pid(), 1, u.at - u.at % {MINUTE}, u.workflow_type, sum(u.moves), sum(u.failures), {_END_COUNTS}
+    SELECT pg_backend_pid(), 1, u.at - u.at % {MINUTE}, u.workflow_type, sum(u.moves), sum(u.failures), {_END_COUNTS}, 0
     FROM u WHERE u.moves + u.failures > 0 OR u.status IN ({", ".join(f"'{status}'" for status in END_COLUMNS)})
     GROUP BY 3, 4
     {_ON_CONFLICT_ADD}
@@ -146,24 +147,32 @@ ADD_COUNTS = f"""
 {_INSERT_COUNTS} VALUES ({", ".join(f"${place}" for place, _ in enumerate(COUNTER_ROW_NAMES, 1))})
 {_ON_CONFLICT_ADD}
 """
-# The instances, the first line of each one's history and the NOTIFY: one round trip, one transaction.
-_NEW_TIME = f"${len(NEW_INSTANCE_ENCODER.columns) + 1}::bigint"
-_SENDER = f"${len(NEW_INSTANCE_ENCODER.columns) + 2}::text"
-CREATE = f"""
+# The instances, the first line of each one's history, the counts and the NOTIFY: one round trip, one transaction.
+_NEW_TIME = f"${NEW_INSTANCE_BINDS.count + 1}::bigint"
+_SENDER = f"${NEW_INSTANCE_BINDS.count + 2}::text"
+_CREATE = f"""
 WITH created AS (
     INSERT INTO {WORKFLOW} ({", ".join((*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES))})
-    SELECT *, {_NEW_TIME}, {_NEW_TIME}
-    FROM unnest({_build_array_binds(NEW_INSTANCE_ENCODER.columns, 1)}) AS b({list_names(NEW_INSTANCE_ENCODER.columns)})
-    WHERE NOT EXISTS (SELECT FROM {EXTERNAL_ID} e WHERE e.external_id = b.external_id)
+    SELECT {list_names(NEW_INSTANCE_ENCODER.columns, "b")}, {_NEW_TIME}, {_NEW_TIME}
+    FROM ({NEW_INSTANCE_BINDS.build_sql(1)}) b
+    WHERE NOT EXISTS (SELECT FROM {EXTERNAL_ID} {{}})
     ON CONFLICT (external_id) DO NOTHING RETURNING *
 ), history AS (
     INSERT INTO {ACTION} (workflow_id, kind, at, to_state, text, username, definition_version, vars)
     SELECT id, '{ActionKind.CREATED}', created, state, 'child of ' || parent_id, created_by,
-        definition_version, NULLIF(vars, '{{}}')
+        definition_version, NULLIF(vars, '{{{{}}}}')
     FROM created ORDER BY id
+), counted AS (
+    {_INSERT_COUNTS}
+    SELECT pg_backend_pid(), 1, created - created % {MINUTE}, workflow_type, 0, 0, 0, 0, 0, count(*)
+    FROM created GROUP BY 3, 4
+    {_ON_CONFLICT_ADD}
 )
 SELECT id, external_id, pg_notify({_CHANNEL}, {_SENDER} || left(executor_group, {MAX_GROUP_LENGTH})) FROM created
 """
+CREATE = _CREATE.format("e WHERE e.external_id = b.external_id")
+CREATE_WHERE_NONE_IS_KEPT = _CREATE.format("")
+"""Creates all or, while any external id is kept, none."""
 NOTIFY = f"SELECT pg_notify({_CHANNEL}, text) FROM unnest($1::text[]) text"
 # The setting holds for this statement, which is a transaction by itself.
 NOTIFY_AT_ONCE = f"""
@@ -171,14 +180,22 @@ SELECT pg_notify({_CHANNEL}, text), set_config('synchronous_commit', 'off', true
 """
 FIND_KNOWN = f"SELECT external_id, id FROM {WORKFLOW} WHERE external_id = ANY($1::text[])"
 FIND_PRUNED = f"SELECT external_id, workflow_id FROM {EXTERNAL_ID} WHERE external_id = ANY($1::text[])"
+LOCK_KEPT_EXTERNAL_ID = f"SELECT 1 FROM {EXTERNAL_ID} LIMIT 1 FOR KEY SHARE SKIP LOCKED"
+LOCK_EXTERNAL_IDS = f"LOCK TABLE {EXTERNAL_ID} IN ACCESS EXCLUSIVE MODE"
+LIMIT_TABLE_LOCK = "SET LOCAL lock_timeout = '100ms'"
+RESET_LOCK_LIMIT = "SET LOCAL lock_timeout TO DEFAULT"
 READ_LAST_ID = "SELECT pg_sequence_last_value(pg_get_serial_sequence('{table}', 'id')::regclass)"
 RAISE_NEXT_ID = """
 SELECT setval(sequence, GREATEST($1::bigint, pg_sequence_last_value(sequence)))
 FROM (SELECT pg_get_serial_sequence('{table}', 'id')::regclass AS sequence) found
 """
+DELETE_ENTRIES = f"DELETE FROM {INBOX} WHERE workflow_id = ANY($1::bigint[])"
 DELETE_INSTANCES = f"""
 WITH history AS (DELETE FROM {ACTION} WHERE workflow_id = ANY($1::bigint[])),
-    messages AS (DELETE FROM {MESSAGE} WHERE workflow_id = ANY($1::bigint[]))
+    messages AS (DELETE FROM {MESSAGE} WHERE workflow_id = ANY($1::bigint[])),
+    entries AS ({DELETE_ENTRIES}),
+    votes AS (DELETE FROM {VOTE} WHERE workflow_id = ANY($1::bigint[])),
+    spawns AS (DELETE FROM {SPAWN} WHERE workflow_id = ANY($1::bigint[]))
 DELETE FROM {WORKFLOW} WHERE id = ANY($1::bigint[])
 """
 DELETE_PRUNED = f"""

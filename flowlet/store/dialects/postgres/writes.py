@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import count
 from typing import Any
 
 import asyncpg
 
+from flowlet.errors import RowsLockedError
 from flowlet.instance.instance import Status
 from flowlet.instance.new_instance import NewInstance
 from flowlet.store.columns import Column, Table, list_names
-from flowlet.store.counter_buckets import CounterBucket, count_activations
+from flowlet.store.counter_buckets import CounterBucket, count_activations, count_opened
 from flowlet.store.dialects.batch import (
     Batch,
     BatchResult,
     ClaimRequest,
     CreatedRow,
     Followups,
+    ResultFollowup,
+    SpawnFollowup,
     collect_followups,
     split_children,
 )
+from flowlet.store.dialects.breaker_counts import list_result_statements
 from flowlet.store.dialects.postgres import connection, statements
 from flowlet.store.dialects.postgres.claims import claim_instances, find_next_due
 from flowlet.store.dialects.transaction import begin_transaction
-from flowlet.store.rows import ACTION_COLUMNS, NEW_INSTANCE_ENCODER, TRANSITION_ENCODER, encode_action_rows
+from flowlet.store.people.entry_rows import ENTRY_COLUMNS, encode_entry_row, list_entry_rows
+from flowlet.store.people.tables import INBOX
+from flowlet.store.rows import NEW_INSTANCE_ENCODER, TRANSITION_ENCODER, encode_action_rows
+from flowlet.store.tables import EXTERNAL_ID, SPAWN
 
 __all__ = ["PostgresWrites"]
+
+_IN_PROGRESS = Status.IN_PROGRESS  # read for each transition, which is slow from an enum
 
 
 class PostgresWrites:
@@ -42,6 +51,7 @@ class PostgresWrites:
     def __init__(self, process_name: str) -> None:
         self._process_name = process_name
         self._turns = count()
+        self._finds_kept_external_ids = False
 
     async def renew_lease(
         self, raw: Any, executor_id: str, lease_microseconds: int, claimed_at: int | None
@@ -76,23 +86,46 @@ class PostgresWrites:
     async def create(
         self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, in_transaction: bool = False
     ) -> list[CreatedRow]:
-        """Create instances and notify the processes of their groups: one statement, and a look at the external ids.
+        """Create instances and notify the processes of their groups: one statement, if no external id is kept.
 
         Inside of a transaction this process cannot say when they exist, and has to hear of its own notification.
         """
-        _check_size(
-            sum(new.text_length for new in new_instances), [NEW_INSTANCE_ENCODER.encode(new) for new in new_instances]
-        )
-        async with contextlib.nullcontext() if in_transaction else begin_transaction(raw.execute):
-            sender = statements.format_notification("" if in_transaction else self._process_name)
-            return await _insert_instances(raw, new_instances, now, sender)
+        sender = statements.format_notification("" if in_transaction else self._process_name)
+        if in_transaction:
+            return await self._create(raw, new_instances, now, sender, in_transaction=True)
+        if not any(new.inbox for new in new_instances):
+            return await self._create(raw, new_instances, now, sender)
+        async with begin_transaction(raw.execute):
+            return await self._create(raw, new_instances, now, sender, in_transaction=True)
+
+    async def _create(
+        self, raw: Any, new_instances: Sequence[NewInstance], now: int, sender: str, *, in_transaction: bool = False
+    ) -> list[CreatedRow]:
+        known: dict[str, CreatedRow] = {}
+        if not self._finds_kept_external_ids:
+            known = await _insert_where_none_is_kept(raw, new_instances, now, sender)
+        if missing := [new for new in new_instances if new.external_id not in known]:
+            self._finds_kept_external_ids = True
+            async with contextlib.nullcontext() if in_transaction else begin_transaction(raw.execute):
+                known |= await _insert_beside_kept(raw, missing, now, sender)
+        created, entries = [], []
+        for new in new_instances:
+            row = known[new.external_id]
+            known[new.external_id] = row._replace(is_new=False)
+            created.append(row)
+            if row.is_new and new.inbox:
+                entries.append(encode_entry_row(row.id, new.inbox))
+        await _insert_rows(raw, INBOX, ENTRY_COLUMNS, entries)
+        return created
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
-        """Create children, count ended ones in their parents' rows, wake parents, consume and await messages."""
+        """Create children, count ended ones in their parents' rows, wake parents, write messages and the inbox."""
         for children in split_children(batch_followups.children):
             created = await self.create(raw, children, now, in_transaction=True)
             if not all(row.is_new for row in created):
                 raise asyncpg.UniqueViolationError("a child's external id exists already")
+        for spawn in batch_followups.spawns:
+            await _store_spawn(raw, spawn)
         if batch_followups.ended_child_counts or batch_followups.woken_parents:
             await raw.fetch(
                 statements.LOCK_PARENTS,
@@ -110,6 +143,11 @@ class PostgresWrites:
         if waits := [one.build_binds(now) for one in batch_followups.messages]:
             columns = [[wait[name] for wait in waits] for name in statements.MESSAGE_WAIT_NAMES]
             touched += await raw.fetch(statements.WAIT_FOR_MESSAGES, *columns, now)
+        for one in batch_followups.results:
+            await _count_result(raw, one)
+        if batch_followups.inbox:
+            await raw.execute(statements.DELETE_ENTRIES, [id for id, _ in batch_followups.inbox])
+            await _insert_rows(raw, INBOX, ENTRY_COLUMNS, list_entry_rows(batch_followups.inbox))
         return {group for group, is_due in touched if is_due}
 
     def get_writer_id(self, raw: Any) -> int:
@@ -125,8 +163,7 @@ class PostgresWrites:
         self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
     ) -> None:
         """Insert rows, in one round trip."""
-        binds = ", ".join(f"${place}" for place, _ in enumerate(columns, 1))
-        await raw.executemany(f"INSERT INTO {table} ({list_names(columns)}) VALUES ({binds})", rows)
+        await _insert_rows(raw, table, columns, rows)
 
     async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
         """Set the sequence forward. The lock keeps others from taking a number of it in between."""
@@ -134,35 +171,105 @@ class PostgresWrites:
             await raw.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
             await raw.fetchval(statements.RAISE_NEXT_ID.format(table=table), id)
 
+    async def announce_kept_external_ids(self, raw: Any) -> None:
+        """Keep a row that each create finds. For the first one: wait for the creates that have found none.
+
+        All other creates wait meanwhile, so it does not wait long: a backup or a caller's own transaction may have read
+        the table too, and the deletion has time.
+
+        Raises:
+            RowsLockedError: If others have read the table in transactions that are still open.
+        """
+        if await raw.fetch(statements.LOCK_KEPT_EXTERNAL_ID):
+            return
+        await raw.execute(statements.LIMIT_TABLE_LOCK)
+        try:
+            await raw.execute(statements.LOCK_EXTERNAL_IDS)
+        except asyncpg.LockNotAvailableError as error:
+            raise RowsLockedError(f"other transactions have read {EXTERNAL_ID}: try again later") from error
+        await raw.execute(statements.RESET_LOCK_LIMIT)
+
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
-        """Delete instances, their history and messages, in one statement."""
+        """Delete instances and all that belongs to them, in one statement."""
         await raw.fetch(statements.DELETE_INSTANCES, list(ids))
 
 
-async def _insert_instances(raw: Any, new_instances: Sequence[NewInstance], now: int, sender: str) -> list[CreatedRow]:
-    """Create instances, and return each one's answer.
+async def _count_result(raw: Any, followup: ResultFollowup) -> None:
+    """Tell a breaker how an attempt has ended. Each statement numbers the binds that it has."""
+    binds = followup.build_binds()
+    for sql in list_result_statements(followup, "<{}>".format):
+        names = [name for name in binds if f"<{name}>" in sql]
+        for place, name in enumerate(names, 1):
+            type = "text" if name in ("gate", "reason") else "bigint"
+            sql = sql.replace(f"<{name}>", f"CAST(${place} AS {type})")  # noqa: PLW2901
+        await raw.execute(sql, *(binds[name] for name in names))
+
+
+async def _store_spawn(raw: Any, spawn: SpawnFollowup) -> None:
+    """Store the children of a large spawn, whose external ids are all free."""
+    rows = spawn.encode_rows()
+    for part, row in zip(spawn.parts, rows, strict=True):
+        _check_size(part.text_length, [row])
+        for sql in (statements.FIND_KNOWN, statements.FIND_PRUNED):
+            if await raw.fetch(sql, list(part.external_ids)):
+                raise asyncpg.UniqueViolationError("a child's external id exists already")
+    await _insert_rows(raw, SPAWN, SPAWN.columns, rows)
+
+
+async def _insert_rows(raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]) -> None:
+    if rows:
+        binds = ", ".join(f"${place}" for place, _ in enumerate(columns, 1))
+        await raw.executemany(f"INSERT INTO {table} ({list_names(columns)}) VALUES ({binds})", rows)
+
+
+async def _insert_where_none_is_kept(
+    raw: Any, new_instances: Sequence[NewInstance], now: int, sender: str
+) -> dict[str, CreatedRow]:
+    """Create instances and return them, and the known ones, by external id; while any external id is kept, none."""
+    names = {new.external_id for new in new_instances}
+    created = await _insert_instances(raw, statements.CREATE_WHERE_NONE_IS_KEPT, new_instances, now, sender)
+    return created | await _find_known(raw, names - created.keys())
+
+
+async def _insert_beside_kept(
+    raw: Any, new_instances: Sequence[NewInstance], now: int, sender: str
+) -> dict[str, CreatedRow]:
+    """Create instances in a transaction, and return them, the known and the deleted ones by external id.
 
     An insert waits for a transaction that deletes an instance of the same external id, and its own snapshot does not
     see what that one keeps: so the kept external ids are read behind it. One that is deleted between two statements,
     and not kept, is created in another round.
     """
     known: dict[str, CreatedRow] = {}
-    created: dict[str, int] = {}
     while missing := [new for new in new_instances if new.external_id not in known]:
-        rows = [NEW_INSTANCE_ENCODER.encode(new) for new in missing]
-        found = {name: id for id, name, _ in await raw.fetch(statements.CREATE, *_transpose(rows), now, sender)}
-        names = list({new.external_id for new in missing})
-        pruned = dict(map(tuple, await raw.fetch(statements.FIND_PRUNED, names)))
-        if late := pruned.keys() & found.keys():
+        names = {new.external_id for new in missing}
+        created = await _insert_instances(raw, statements.CREATE, missing, now, sender)
+        pruned = dict(map(tuple, await raw.fetch(statements.FIND_PRUNED, list(names))))
+        if late := pruned.keys() & created.keys():
             await raw.execute(statements.DELETE_PRUNED, list(late))
-        if len(found) < len(names):
-            known |= {name: CreatedRow(id, is_new=False) for name, id in await raw.fetch(statements.FIND_KNOWN, names)}
-        known |= {name: CreatedRow(id, is_new=False) for name, id in found.items()}
+            types = (new.type for new in missing if new.external_id in late)
+            writer_id: int = raw.backend_pid
+            counts = [(writer_id, *count) for count in count_opened(types, now, amount=-1)]
+            await raw.executemany(statements.ADD_COUNTS, counts)
+        known |= await _find_known(raw, names - created.keys()) | created
         known |= {name: CreatedRow(id, is_new=False, is_pruned=True) for name, id in pruned.items()}
-        created |= {name: id for name, id in found.items() if name not in pruned}
-    return [
-        known[new.external_id]._replace(is_new=created.pop(new.external_id, None) is not None) for new in new_instances
-    ]
+    return known
+
+
+async def _insert_instances(
+    raw: Any, sql: str, new_instances: Sequence[NewInstance], now: int, sender: str
+) -> dict[str, CreatedRow]:
+    rows = [NEW_INSTANCE_ENCODER.encode(new) for new in new_instances]
+    _check_size(sum(new.text_length for new in new_instances), rows)
+    return {
+        name: CreatedRow(id, is_new=True)
+        for id, name, _ in await raw.fetch(sql, *statements.NEW_INSTANCE_BINDS.encode(rows), now, sender)
+    }
+
+
+async def _find_known(raw: Any, names: Collection[str]) -> dict[str, CreatedRow]:
+    rows = await raw.fetch(statements.FIND_KNOWN, list(names)) if names else []
+    return {name: CreatedRow(id, is_new=False) for name, id in rows}
 
 
 def _find_released_groups(batch: Batch) -> set[str]:
@@ -170,7 +277,7 @@ def _find_released_groups(batch: Batch) -> set[str]:
     return {
         t.instance.group
         for t in batch.transitions
-        if t.status is Status.IN_PROGRESS and t.next_activation_us is not None and t.next_activation_us <= batch.now
+        if t.status is _IN_PROGRESS and t.next_activation_us is not None and t.next_activation_us <= batch.now
     }
 
 
@@ -180,8 +287,8 @@ async def _apply_rows(raw: Any, batch: Batch) -> set[int]:
     ]
     action_rows = encode_action_rows(batch.transitions)
     _check_size(sum(transition.text_length for transition in batch.transitions), [*rows, *action_rows])
-    actions = _transpose(action_rows) if action_rows else [[] for _ in ACTION_COLUMNS]
-    applied = await raw.fetch(statements.COMMIT, batch.executor_id, *_transpose(rows), *actions)
+    binds = statements.BATCH_BINDS.encode(rows) + statements.ACTION_BINDS.encode(action_rows)
+    applied = await raw.fetch(statements.COMMIT, batch.executor_id, *binds)
     return {id for (id,) in applied}
 
 
@@ -189,12 +296,3 @@ def _check_size(text_length: int, rows: Sequence[Sequence[Any]]) -> None:
     """Refuse rows that one message cannot carry. Their bytes are counted only where they may be too many."""
     if connection.SIZE_LIMIT.may_exceed(text_length):
         connection.SIZE_LIMIT.check_values(value for row in rows for value in row)
-
-
-def _transpose(rows: Sequence[Sequence[Any]]) -> list[Sequence[Any] | None]:
-    """Return the columns of rows; None for one of NULLs only, which ``unnest`` fills up with NULLs again.
-
-    The driver takes as long for each NULL of an array as for a value.
-    """
-    count = len(rows)
-    return [None if column.count(None) == count else column for column in zip(*rows, strict=True)]

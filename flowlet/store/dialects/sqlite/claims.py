@@ -32,7 +32,7 @@ SELECT l.key, w.next_activation, w.id FROM json_each(?) l CROSS JOIN {WORKFLOW} 
 """
 _LEASE = f"""
 UPDATE {WORKFLOW} SET status = 'EXECUTING', executor_id = ?, token = token + 1, started = COALESCE(started, ?),
-    wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}
+    claimed = ?, wake_at_open_children = NULL, woken = 0, reason = {CLAIMED_REASON}
 WHERE id IN (SELECT value FROM json_each(?)) RETURNING {INSTANCE_READER.select_list}
 """
 
@@ -80,7 +80,9 @@ def _encode_names(names: Sequence[str]) -> str:
 def _draw_all(connection: sqlite3.Connection, plan: ClaimPlan, request: ClaimRequest) -> None:
     while draw := plan.find_next_draw():
         ids = orjson.dumps(_pick_ids(connection, draw, request.now)).decode()
-        plan.record_rows(draw, connection.execute(_LEASE, (request.executor_id, request.now, ids)).fetchall())
+        plan.record_rows(
+            draw, connection.execute(_LEASE, (request.executor_id, request.now, request.now, ids)).fetchall()
+        )
 
 
 def _pick_ids(connection: sqlite3.Connection, draw: Draw, now: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowlet.store.dialects.base import Dialect
+from flowlet.store.dialects.sqlite.caller import SQLiteCallers
 from flowlet.store.dialects.sqlite.connection import SQLiteConnections
 from flowlet.store.dialects.sqlite.errors import SQLiteErrors
 from flowlet.store.dialects.sqlite.expressions import SQLiteExpressions
@@ -22,5 +23,6 @@ def build_sqlite_dialect() -> Dialect:
         writes=SQLiteWrites(),
         expressions=SQLiteExpressions(),
         errors=SQLiteErrors(),
+        callers=SQLiteCallers(),
         signals=SQLiteSignals(),
     )

@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from flowlet.store.dialects.gate_lines import build_gate_lines_sql
+from flowlet.store.dialects.json_path import build_json_path
 from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
 from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, GATE_INDEX, IS_QUEUED, WORKFLOW
@@ -31,6 +33,7 @@ class SQLiteExpressions:
     gate_index_sql = f"{WORKFLOW} INDEXED BY {GATE_INDEX.name}"
     gated_status_column = "status"
     gated_due_column = "next_activation"
+    gate_lines_sql = {one: build_gate_lines_sql(one) for one in (">", ">=")}  # noqa: RUF012
     lanes_sql = build_group_lanes_sql(":group", ":after", ":limit")
     failing_status_column = "status"
     ended_index_sql = f"{WORKFLOW} INDEXED BY {ENDED_INDEX.name}"
@@ -61,6 +64,18 @@ class SQLiteExpressions:
         pair = f"json_extract(vars, :{bind}, '$[0]')"
         return f"CASE WHEN json_type(vars, :{bind}) IS NOT NULL THEN substr({pair}, 2, length({pair}) - 7) END"
 
-    def build_variable_path(self, name: str) -> str:
+    def build_range_sql(self, bind: str, sign: str, *, is_number: bool) -> str:
+        """Return the condition; the bound is text."""
+        kinds, bound = ("'integer', 'real'", f"json(:{bind}_bound)") if is_number else ("'text'", f":{bind}_bound")
+        bound = f"json_extract({bound}, '$')" if is_number else bound
+        is_kind = f"json_type(vars, :{bind}) IN ({kinds})"
+        return f"CASE WHEN {is_kind} THEN json_extract(vars, :{bind}) {sign} {bound} END"
+
+    def build_part_sql(self, bind: str, pattern: str) -> str:
+        """Return the condition; only the letters A to Z are compared in upper or lower case."""
+        compared = f"LOWER(json_extract(vars, :{bind})) LIKE LOWER(:{pattern}) ESCAPE '!'"
+        return f"CASE WHEN json_type(vars, :{bind}) = 'text' THEN {compared} END"
+
+    def build_variable_path(self, path: Sequence[str]) -> str:
         """Return the path of the variable."""
-        return f'$."{name}"'
+        return build_json_path(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
@@ -28,12 +29,17 @@ class SQLiteSchema:
 
     async def read_columns(self, raw: Any, names: Sequence[str]) -> dict[str, frozenset[str]]:
         """Return the columns of tables and views by name; SQLite does not distinguish upper and lower case."""
-        found: dict[str, frozenset[str]] = {}
-        for name in names:
-            async with raw.execute("SELECT name FROM pragma_table_info(?)", (name,)) as cursor:
-                if columns := frozenset(column.lower() for (column,) in await cursor.fetchall()):
-                    found[name] = columns
-        return found
+        # One statement for all tables: each one is a round trip to the connection's thread, at every start.
+        asked = ", ".join(["(?)"] * len(names))
+        sql = (
+            f"WITH asked (name) AS (VALUES {asked}) "
+            "SELECT asked.name, columns.name FROM asked JOIN pragma_table_info(asked.name) AS columns"
+        )
+        found: dict[str, set[str]] = defaultdict(set)
+        async with raw.execute(sql, names) as cursor:
+            for name, column in await cursor.fetchall():
+                found[name].add(column.lower())
+        return {name: frozenset(columns) for name, columns in found.items()}
 
     async def find_taken_names(self, raw: Any, tables: Sequence[Table]) -> list[str]:
         """Return the names of the tables' indexes that something else has."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from itertools import count
 from typing import Any
 
+import orjson
+
 from flowlet.instance.new_instance import NewInstance
 from flowlet.store.columns import Column, Table, list_names
 from flowlet.store.counter_buckets import (
@@ -19,14 +21,26 @@ from flowlet.store.counter_buckets import (
     COUNTER_ROW_NAMES,
     SHARED_WRITER_ID,
     CounterBucket,
+    count_opened,
     count_transitions,
 )
-from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, CreatedRow, Followups, collect_followups
+from flowlet.store.dialects.batch import (
+    Batch,
+    BatchResult,
+    ClaimRequest,
+    CreatedRow,
+    Followups,
+    SpawnFollowup,
+    collect_followups,
+)
+from flowlet.store.dialects.breaker_counts import list_result_statements
 from flowlet.store.dialects.message_waits import build_consume_sql, build_wait_sql
 from flowlet.store.dialects.sizes import SizeLimit
 from flowlet.store.dialects.sqlite.claims import claim_instances, find_next_due, run_in_transaction
 from flowlet.store.dialects.sqlite.connection import get_size_limit
 from flowlet.store.dialects.sqlite.statement import PlacedStatement
+from flowlet.store.people.entry_rows import ENTRY_COLUMNS, encode_entry_row, list_entry_rows
+from flowlet.store.people.tables import INBOX
 from flowlet.store.rows import (
     ACTION_COLUMNS,
     CREATION_TIME_NAMES,
@@ -35,7 +49,16 @@ from flowlet.store.rows import (
     encode_action_rows,
     encode_created_action_row,
 )
-from flowlet.store.tables import ACTION, COUNTER, EXECUTOR, EXTERNAL_ID, MESSAGE, WORKFLOW
+from flowlet.store.tables import (
+    ACTION,
+    COUNTER,
+    EXECUTOR,
+    EXTERNAL_ID,
+    INSTANCE_TABLES,
+    MESSAGE,
+    SPAWN,
+    WORKFLOW,
+)
 
 __all__ = ["SQLiteWrites"]
 
@@ -67,7 +90,7 @@ UPDATE {WORKFLOW} SET status = :status, state = :state, vars = COALESCE(:vars, v
     held_status = :held_status, answer = :answer, reason = :reason, modified = :at, ended = :ended,
     fingerprint = :fingerprint, failed = :failed,
     unsnapped_characters = COALESCE(:unsnapped_characters, unsnapped_characters),
-    gate = :gate, gated_state = :gated_state, vars_version = COALESCE(:vars_version, vars_version)
+    gate = :gate, vars_version = COALESCE(:vars_version, vars_version)
 WHERE {_FENCE}
 """,
     _BATCH_NAMES,
@@ -96,6 +119,13 @@ UPDATE {WORKFLOW} SET woken = (status = 'EXECUTING'), wake_at_open_children = NU
     next_activation = CASE status WHEN 'EXECUTING' THEN next_activation ELSE :now END
 WHERE id = :id AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_PROGRESS')
 """
+_FIND_TAKEN = f"""
+SELECT 1 FROM json_each(:names) name WHERE EXISTS (SELECT 1 FROM {WORKFLOW} WHERE external_id = name.value)
+    OR EXISTS (SELECT 1 FROM {EXTERNAL_ID} WHERE external_id = name.value) LIMIT 1
+"""
+_INSERT_SPAWN = f"INSERT INTO {SPAWN} ({list_names(SPAWN.columns)}) VALUES ({', '.join('?' * len(SPAWN.columns))})"
+_DELETE_ENTRY = f"DELETE FROM {INBOX} WHERE workflow_id = ?"
+_INSERT_ENTRY = f"INSERT INTO {INBOX} ({list_names(ENTRY_COLUMNS)}) VALUES ({', '.join('?' * len(ENTRY_COLUMNS))})"
 _CONSUME, _WAIT = build_consume_sql(":{}".format), build_wait_sql(":{}".format)
 _ADD_COUNTS_SQL = f"""
 INSERT INTO {COUNTER} ({", ".join(COUNTER_ROW_NAMES)}) VALUES ({", ".join("?" * len(COUNTER_ROW_NAMES))})
@@ -146,7 +176,7 @@ class SQLiteWrites:
         return created
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
-        """Create children, count ended ones in their parents' rows, wake parents, consume and await messages."""
+        """Create children, count ended ones in their parents' rows, wake parents, write messages and the inbox."""
         await raw._execute(_apply_followups, raw._conn, batch_followups, now)
         return set()
 
@@ -168,8 +198,11 @@ class SQLiteWrites:
     async def raise_next_id(self, raw: Any, table: Table, id: int) -> None:
         """Do nothing: AUTOINCREMENT counts on from the highest id."""
 
+    async def announce_kept_external_ids(self, raw: Any) -> None:
+        """Do nothing: each create looks for them."""
+
     async def delete_instances(self, raw: Any, ids: Sequence[int]) -> None:
-        """Delete instances, their history and messages in one hop to the connection's thread."""
+        """Delete instances, and all that belongs to them in one hop to the connection's thread."""
         await raw._execute(_delete_instances, raw._conn, ids)
 
 
@@ -220,6 +253,8 @@ def _apply_followups(connection: sqlite3.Connection, batch_followups: Followups,
     for row in _insert_instances(connection, batch_followups.children, now):
         if not row.is_new:
             raise sqlite3.IntegrityError("a child's external id exists already")
+    for spawn in batch_followups.spawns:
+        _store_spawn(connection, spawn)
     connection.executemany(
         _END_CHILD, [{"id": id, "ended": ended, "now": now} for id, ended in batch_followups.ended_child_counts]
     )
@@ -227,6 +262,23 @@ def _apply_followups(connection: sqlite3.Connection, batch_followups: Followups,
     waits = [one.build_binds(now) for one in batch_followups.messages]
     connection.executemany(_CONSUME, [wait for wait in waits if wait["consumed_count"]])
     connection.executemany(_WAIT, waits)
+    for one in batch_followups.results:
+        for sql in list_result_statements(one, ":{}".format):
+            connection.execute(sql, one.build_binds())
+    if batch_followups.inbox:
+        connection.executemany(_DELETE_ENTRY, [(id,) for id, _ in batch_followups.inbox])
+        connection.executemany(_INSERT_ENTRY, list_entry_rows(batch_followups.inbox))
+
+
+def _store_spawn(connection: sqlite3.Connection, spawn: SpawnFollowup) -> None:
+    """Store the children of a large spawn, whose external ids are all free."""
+    limit = get_size_limit(connection)
+    for part, row in zip(spawn.parts, spawn.encode_rows(), strict=True):
+        if limit.may_exceed(part.text_length):
+            limit.check_values(row)
+        if connection.execute(_FIND_TAKEN, {"names": orjson.dumps(part.external_ids).decode()}).fetchone():
+            raise sqlite3.IntegrityError("a child's external id exists already")
+        connection.execute(_INSERT_SPAWN, row)
 
 
 def _add_counts(connection: sqlite3.Connection, writer_id: int, counts: Sequence[CounterBucket]) -> None:
@@ -237,6 +289,8 @@ def _delete_instances(connection: sqlite3.Connection, ids: Sequence[int]) -> Non
     rows = [(id,) for id in ids]
     connection.executemany(f"DELETE FROM {ACTION} WHERE workflow_id = ?", rows)
     connection.executemany(f"DELETE FROM {MESSAGE} WHERE workflow_id = ?", rows)
+    for table in INSTANCE_TABLES:
+        connection.executemany(f"DELETE FROM {table} WHERE workflow_id = ?", rows)
     connection.executemany(f"DELETE FROM {WORKFLOW} WHERE id = ?", rows)
 
 
@@ -268,5 +322,9 @@ def _insert_instances(
             continue
         created.append(CreatedRow(found[0], is_new=True))
         actions.append(encode_created_action_row(found[0], new, now))
+        if new.inbox is not None:
+            connection.execute(_INSERT_ENTRY, encode_entry_row(found[0], new.inbox))
     connection.executemany(_INSERT_ACTION, actions)
+    opened = [new.type for new, row in zip(new_instances, created, strict=True) if row.is_new]
+    _add_counts(connection, SHARED_WRITER_ID, count_opened(opened, now))
     return created

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic.alias_generators import to_snake
 
 from flowlet.web.console.json_schema_text import SCHEMA_PREFIX, to_json_line
+from flowlet.web.openapi.generator_schemas import DEFAULT_KEY
 
 __all__ = ["build_curl_command", "build_example"]
 
@@ -52,8 +53,9 @@ def _build_sample(schema: Any, schemas: Mapping[str, Any], depth: int) -> Any:
     for key in ("examples", "enum"):
         if schema.get(key):
             return schema[key][0]
-    if "const" in schema or "default" in schema:
-        return schema.get("const", schema.get("default"))
+    for key in ("const", "default", DEFAULT_KEY):
+        if key in schema:
+            return schema[key]
     if "properties" in schema or schema.get("type") == "object":
         properties = schema.get("properties", {})
         return {name: _build_sample(properties.get(name), schemas, depth) for name in schema.get("required", ())}

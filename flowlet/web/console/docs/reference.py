@@ -16,6 +16,7 @@ from flowlet.web.console.json_schema_text import (
     describe_type,
     to_json_line,
 )
+from flowlet.web.openapi.generator_schemas import DEFAULT_KEY
 
 __all__ = [
     "ApiReference",
@@ -177,7 +178,9 @@ def build_reference(document: Mapping[str, Any]) -> ApiReference:
     """Return the reference of an OpenAPI document: every operation, and every component."""
     components = document.get("components", {})
     schemas = components.get("schemas", {})
-    models = [_build_model(name, schema) for name, schema in sorted(schemas.items(), key=lambda each: each[0].lower())]
+    # A problem of one status is a Problem: the response's description says the rest.
+    shown = {name: schema for name, schema in schemas.items() if not re.fullmatch(r"Problem\d+", name)}
+    models = [_build_model(name, schema) for name, schema in sorted(shown.items(), key=lambda each: each[0].lower())]
     responses = components.get("responses", {})
     return ApiReference(
         title=document["info"]["title"],
@@ -234,7 +237,8 @@ def _build_parameter(parameter: Mapping[str, Any]) -> ReferenceField:
 
 def _build_field(name: str, schema: Any, *, is_required: bool, location: str = "") -> ReferenceField:
     declared = schema if isinstance(schema, Mapping) else {}
-    default = None if declared.get("default") is None else to_json_line(declared["default"])
+    given = declared.get("default", declared.get(DEFAULT_KEY))
+    default = None if given is None else to_json_line(given)
     return ReferenceField(
         name,
         describe_type(schema),

@@ -9,12 +9,21 @@ from functools import lru_cache
 from pydantic import BaseModel
 from werkzeug.wrappers import Response as Redirection
 
+from flowlet.accounts.roles import Role
 from flowlet.definition.definition import StateDefinition
-from flowlet.errors import DurationError, RefusedError, UnknownStateError, UnknownWorkflowError, VariablesError
+from flowlet.errors import (
+    DurationError,
+    RefusedError,
+    StaleError,
+    UnknownStateError,
+    UnknownWorkflowError,
+    VariablesError,
+)
 from flowlet.instance.instance import Instance
 from flowlet.operations.service import Operations
 from flowlet.text import parse_number
 from flowlet.web.auth import get_principal
+from flowlet.web.console.decisions import build_stale_answer_error
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
 from flowlet.web.console.forms.model_form import Control, FormSubmission, build_controls
 from flowlet.web.forms import Form
@@ -86,7 +95,17 @@ def build_answer_operation(instance: Instance, submitted: Form, submission: Form
         if version == instance.version:
             raise_for_faults(submission)
         choice = submitted.get_text("choice")
-        return await operations.answer(id, choice, form=submission.values, username=username, expected_version=version)
+        try:
+            return await operations.answer(
+                id,
+                choice,
+                form=submission.values,
+                username=username,
+                expected_version=version,
+                is_admin=get_principal().role is Role.ADMIN,
+            )
+        except StaleError as error:
+            raise await build_stale_answer_error(error, id) from error
 
     return answer_instance
 
@@ -97,9 +116,12 @@ def build_answer_controls(state: StateDefinition | None) -> tuple[Control, ...]:
 
 
 @lru_cache(maxsize=500)
-def build_model_controls(model: type[BaseModel]) -> tuple[Control, ...]:
-    """Return the controls of a model; cached, because pydantic takes most of a millisecond to build its schema."""
-    return build_controls(model.model_json_schema())
+def build_model_controls(model: type[BaseModel] | None) -> tuple[Control, ...]:
+    """Return the controls of a model, or of any JSON object for None.
+
+    They are cached, because pydantic takes most of a millisecond to build a schema.
+    """
+    return build_controls(model.model_json_schema() if model else None)
 
 
 def read_version(submitted: Form, subject: str = "workflow") -> int:

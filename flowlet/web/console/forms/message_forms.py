@@ -13,11 +13,10 @@ from flowlet.instance.instance import Instance
 from flowlet.instance.message import Message
 from flowlet.web.auth import get_principal
 from flowlet.web.console.forms.actions import RejectedForm, build_model_controls
-from flowlet.web.console.forms.controls import Control, build_controls
 from flowlet.web.console.forms.model_form import FormField, build_fields, format_initial_texts
 from flowlet.web.services import get_services
 
-__all__ = ["MESSAGES_SHOWN", "MessageForm", "MessagePanel", "build_message_controls", "name_form", "read_messages"]
+__all__ = ["MESSAGES_SHOWN", "MessageForm", "MessagePanel", "name_form", "read_messages"]
 
 MESSAGES_SHOWN = 20
 
@@ -61,11 +60,6 @@ def name_form(message_name: str) -> str:
     return f"message {message_name}"
 
 
-def build_message_controls(message: MessageDefinition) -> tuple[Control, ...]:
-    """Return the controls of a message's body."""
-    return build_controls(None) if message.model is None else build_model_controls(message.model)
-
-
 async def read_messages(
     instance: Instance, definition: Definition | None, rejected_form: RejectedForm | None
 ) -> MessagePanel:
@@ -83,7 +77,7 @@ async def read_messages(
 def _build_form(
     place: int, message: MessageDefinition, instance: Instance, rejected_form: RejectedForm | None
 ) -> MessageForm:
-    controls = build_message_controls(message)
+    controls = build_model_controls(message.model)
     is_rejected = rejected_form is not None and rejected_form.form_name == name_form(message.name)
     shown = rejected_form if is_rejected else None
     texts = format_initial_texts(controls) | (dict(shown.texts) if shown else {})

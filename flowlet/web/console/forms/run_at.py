@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import datetime
 
-from flowlet.clock import is_calendar_time, parse_duration, to_microseconds
+from flowlet.clock import is_calendar_time, parse_duration, parse_time, to_microseconds
 from flowlet.errors import DurationError
 
 __all__ = ["parse_run_at"]
@@ -27,8 +27,7 @@ def parse_run_at(text: str) -> datetime | str | None:
         if not _DATE_PATTERN.match(entered):
             parse_duration(entered)
             return entered
-        found = datetime.fromisoformat(entered)
-        found = found if found.tzinfo else found.replace(tzinfo=UTC)
+        found = parse_time(entered)
         if not is_calendar_time(to_microseconds(found)):
             raise ValueError(entered)
     except (DurationError, ValueError, OverflowError):

@@ -56,6 +56,7 @@ async def change_password() -> Response | Redirection:
         return await _render_account({"repeated": _PASSWORDS_DIFFER}, status=422)
     here, me, address = get_services(), get_principal(), read_client_address()
     if (wait := here.login_limiter.record_attempt(me.username, address)) is not None:
+        await here.users.refused_logins.record(me.username, "too many attempts at the current password")
         logger.warning("too many password attempts for one user or from %s: refused", address)
         return await _render_account(
             {"current": describe_wait(wait)}, status=429, headers={"Retry-After": str(math.ceil(wait))}
@@ -77,7 +78,8 @@ async def change_password() -> Response | Redirection:
 async def log_out_elsewhere() -> Redirection:
     """End the user's sessions except the current one."""
     await read_request_form()
-    await get_services().users.sessions.close_all_sessions(get_principal().username, except_token=_read_session_token())
+    me = get_principal().username
+    await get_services().users.end_sessions(me, actor=me, except_token=_read_session_token())
     return redirect_with_success("Your other sessions are logged out.", "/account")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from quart import Blueprint, Response, request
@@ -44,6 +44,7 @@ class KeyForm:
     Attributes:
         faults: The faults, by the field's name.
         warning: A warning to show before the form is sent again.
+        may_act_on_behalf: Whether the key may act on behalf of other persons.
     """
 
     name: str = ""
@@ -52,6 +53,7 @@ class KeyForm:
     expiry_days: str = "90"
     faults: Mapping[str, str] = field(default_factory=dict)
     warning: str = ""
+    may_act_on_behalf: bool = False
 
 
 @blueprint.get("/keys")
@@ -70,17 +72,25 @@ async def create_and_show_key() -> Response:
     owner = given.get_text("owner") or get_principal().username
     if term not in dict(TERMS):
         raise ProblemError(build_faults_problem({"term": "must be one of the offered lifetimes"}))
-    draft, version = KeyForm(name, owner, role, term), read_version(given, "key list")
+    may_act = given.get_text("on_behalf") == "true"
+    draft, version = KeyForm(name, owner, role, term, may_act_on_behalf=may_act), read_version(given, "key list")
     try:
         normalize_name(name, "an API key's name")
     except UserError as error:
         return await _render_rejected_form(draft, "name", error)
     try:
         expires = timedelta(days=int(term)) if term else None
-        made = await add_key(name, owner=owner, role=role, expires_in=expires, expected_version=version)
+        made = await add_key(
+            name,
+            owner=owner,
+            role=role,
+            expires_in=expires,
+            may_act_on_behalf=may_act,
+            expected_version=version,
+        )
     except StaleError:
         # For example the same form a second time, because the user reloaded the response.
-        return await _render_keys(KeyForm(name, owner, role, term, warning=_DUPLICATE_KEY_WARNING), status=409)
+        return await _render_keys(replace(draft, warning=_DUPLICATE_KEY_WARNING), status=409)
     except UnknownUserError as error:
         return await _render_rejected_form(draft, "owner", error)
     except OwnerError as error:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shlex
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +12,8 @@ from quart import Blueprint, Response, request
 from flowlet.accounts.roles import Role
 from flowlet.clock import to_microseconds
 from flowlet.definition.registry import Registry
-from flowlet.instance.instance import Status
+from flowlet.instance.instance import ENDED_STATUSES, Status
+from flowlet.operations.stuck_runs import find_stuck_runs
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.gates.gated_instances import count_gated_by_type
 from flowlet.store.opening import Store
@@ -30,19 +29,23 @@ from flowlet.store.reports.activity import (
     read_running,
     read_upcoming,
 )
-from flowlet.store.reports.errors import ErrorGroup, read_error_groups
+from flowlet.store.reports.error_times import read_first_seen
+from flowlet.store.reports.errors import ErrorGroup, ErrorOrder, read_error_groups
 from flowlet.store.reports.executors import read_executors
 from flowlet.store.reports.inbox import count_awaiting_messages
 from flowlet.store.reports.schedules import read_troubled_schedules
 from flowlet.store.reports.throughput import read_throughput
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.alerts import MAX_CLAIM_GAP_MICROSECONDS, find_alerts
+from flowlet.web.console.backlog import Backlog
 from flowlet.web.console.charts import ChartSegment
 from flowlet.web.console.definition_rows import build_definition_url, build_list_url
+from flowlet.web.console.first_steps import build_first_steps
 from flowlet.web.console.history import build_history_lines
 from flowlet.web.console.layout import render_page
 from flowlet.web.console.pages.executors import render_slot_bar
 from flowlet.web.console.throughput import HOUR_MICROSECONDS, MINUTE_MICROSECONDS, Throughput, compute_window
+from flowlet.web.embedding.prefix import get_base_url
 from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
@@ -137,6 +140,7 @@ async def show_dashboard() -> Response:
         ),
     )
     troubled = await read_troubled_schedules(store.connections, now=now)
+    stuck = await find_stuck_runs(store, now=now, cache=here.duration_cache)
     live = [executor for executor in executors if executor.is_live]
     totals = {status: sum(n for (_, one), n in counts.items() if one == status) for status in Status}
     max_claim_gap = max(MAX_CLAIM_GAP_MICROSECONDS, 2 * to_microseconds(here.settings.poll_interval))
@@ -147,8 +151,11 @@ async def show_dashboard() -> Response:
         errors,
         late=queue_overview.overdue,
         gated=gated,
+        held_limits=await here.operations.limits.list_held(),
+        paused_lanes=await here.operations.lanes.list_paused(),
         awaiting_messages=awaiting_messages,
         schedules=troubled,
+        stuck=stuck,
         now=now,
         max_claim_gap_microseconds=max_claim_gap,
     )
@@ -157,13 +164,21 @@ async def show_dashboard() -> Response:
         "dashboard/dashboard.html",
         is_new=not counts,
         may_start=get_principal().role.is_at_least(Role.OPERATOR),
-        first_steps=_build_first_steps(here.registry, request.host_url.rstrip("/"), get_principal().username),
+        first_steps=build_first_steps(
+            here.registry,
+            database_url=here.settings.database_url,
+            url=get_base_url(),
+            username=get_principal().username,
+        )
+        if not counts
+        else None,
         totals=totals,
         active=sum(totals[status] for status in ACTIVE_STATUSES),
         active_segments=_build_open_segments({status: totals[status] for status in ACTIVE_STATUSES}),
         queue_overview=queue_overview,
         hourly_throughput=throughputs[0],
         shown_throughput=throughputs[1],
+        backlog=Backlog(throughputs[1], sum(totals[status] for status in Status if status not in ENDED_STATUSES)),
         running_instances=running,
         recent_actions=list(
             zip(recent_actions, build_history_lines([one.action for one in recent_actions]), strict=True)
@@ -183,17 +198,6 @@ async def show_dashboard() -> Response:
     )
 
 
-def _build_first_steps(registry: Registry, url: str, username: str) -> dict[str, str]:
-    """Return the commands that start a first workflow: on the command line, and over HTTP."""
-    name = next(iter(registry.names), "MyWorkflow")
-    body = json.dumps({"workflowType": name, "externalId": "my-first"}, ensure_ascii=False)
-    return {
-        "shell": f"flowlet start {shlex.quote(name)} -m my_workflows.py",
-        "key": f"KEY=$(flowlet key add first --user {shlex.quote(username)} --role operator)",
-        "http": f'curl -H "X-API-Key: $KEY" {url}/api/workflows --json {shlex.quote(body)}',
-    }
-
-
 async def _read_executors_and_queues(store: Store, now: int) -> tuple[list[ExecutorRecord], QueueOverview]:
     executors = await read_executors(store.connections, now=now)
     served = {group for one in executors if one.is_live for group in one.groups}
@@ -211,7 +215,9 @@ async def _read_queue_overview(store: Store, now: int, served: Collection[str]) 
 
 
 async def _read_errors(store: Store) -> list[ErrorGroup]:
-    return await read_error_groups(store.connections, names=await store.state_names.read(), limit=ERRORS_SHOWN)
+    names = await store.state_names.read()
+    groups = await read_error_groups(store.connections, names=names, limit=ERRORS_SHOWN, order=ErrorOrder.HARM)
+    return await read_first_seen(store.connections, groups)
 
 
 async def _read_throughput(store: Store, now: int, *, is_day: bool) -> tuple[Throughput, Throughput]:

@@ -14,11 +14,15 @@ from quart import Blueprint, Response, request
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition
 from flowlet.definition.snapshot import restore_definition
+from flowlet.diagram.legend import list_legend
 from flowlet.diagram.mermaid import render_mermaid
 from flowlet.diagram.overlay import DefinitionOverlay
 from flowlet.diagram.svg import render_svg
 from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.instance import ENDED_STATUSES, Status
+from flowlet.operations.limits import describe_hold, describe_limit
+from flowlet.store.limits.limits import LimitUse
+from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.reports.graph_statistics import SAMPLE_WINDOW, GraphStatistics, read_graph_statistics
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.charts import ChartSegment
@@ -31,12 +35,15 @@ from flowlet.web.console.definition_rows import (
     describe_retry,
 )
 from flowlet.web.console.layout import TONES, render_page
+from flowlet.web.console.pages.diagram import choose_zoom
 from flowlet.web.console.version_changes import CHANGE_TONES, build_changes_url, find_version_changes
 from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
 VERSIONS_SHOWN = 50
+MAX_FITTED_WIDTH_PIXELS = 1600
+"""Wider diagrams, in pixels, are not scaled down at first: their letters would be smaller than 8 pixels."""
 
 blueprint = Blueprint("definition_pages", __name__)
 
@@ -48,6 +55,15 @@ class StatusCount:
     status: Status
     count: int
     url: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRow:
+    """A limit as the page shows it: its numbers in words, and what holds it; None if nothing does."""
+
+    use: LimitUse
+    numbers: str
+    hold: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +138,9 @@ async def show_definition(name: str) -> Response:
         event_filter=urlencode({"workflowType": name}),
         counts=_build_status_counts(name, await here.store.queries.count_by_type_and_status()),
         retry=describe_retry(definition.retry),
+        limits=await _read_limits(name),
+        lane_pause=await _find_lane_pause(name),
+        may_operate=_may_start(),
         statistics=statistics,
         sample_limit=SAMPLE_WINDOW,
         states=build_state_rows(definition, statistics),
@@ -136,14 +155,33 @@ async def show_definition(name: str) -> Response:
 
 
 def _render_diagram(definition: Definition, graph_statistics: GraphStatistics, *, is_loaded: bool) -> dict[str, Any]:
+    transitions = graph_statistics.transitions
     overlay = DefinitionOverlay(
         graph_statistics.open_by_state,
-        {pair: way.share for pair, way in graph_statistics.transitions.items()},
-        {pair: way.median_seconds for pair, way in graph_statistics.transitions.items()},
+        graph_statistics.failed_by_state,
+        {pair: way.share for pair, way in transitions.items()},
+        {pair: way.deadline_share for pair, way in transitions.items() if way.deadline_share},
+        {pair: way.median_seconds for pair, way in transitions.items()},
     )
     drawn = render_svg(definition, overlay, href=lambda state: build_list_url(definition.name, state=state))
     file = f"/api/definitions/{quote(definition.name, safe='')}.svg" if is_loaded else ""
-    return {"diagram": Markup(drawn), "mermaid": render_mermaid(definition), "diagram_url": file}  # noqa: S704 - built from escaped texts
+    return {
+        "diagram": Markup(drawn),  # noqa: S704 - built from escaped texts
+        "mermaid": render_mermaid(definition),
+        "diagram_url": file,
+        "zoom_first": choose_zoom(drawn, MAX_FITTED_WIDTH_PIXELS),
+        "legend_entries": list_legend(definition, overlay),
+    }
+
+
+async def _find_lane_pause(name: str) -> LanePause | None:
+    paused = await get_services().operations.lanes.list_paused()
+    return next((one for one in paused if one.kind is LaneKind.WORKFLOW and one.name == name), None)
+
+
+async def _read_limits(name: str) -> list[LimitRow]:
+    found = await get_services().operations.limits.list_all(type=name)
+    return [LimitRow(use, describe_limit(use.record), describe_hold(use.record)) for use in found]
 
 
 def _build_status_counts(name: str, counts: Mapping[tuple[str, str], int]) -> tuple[StatusCount, ...]:

@@ -15,6 +15,7 @@ from quart import Blueprint, Response
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition
 from flowlet.definition.versions.state_names import StateNames
+from flowlet.diagram.legend import list_legend
 from flowlet.diagram.mermaid import render_mermaid
 from flowlet.diagram.overlay import InstanceOverlay
 from flowlet.diagram.svg import render_svg
@@ -22,17 +23,10 @@ from flowlet.instance.instance import Instance
 from flowlet.store.queries import TransitionCount
 from flowlet.web.api.definitions import SVG_CONTENT_SECURITY_POLICY
 from flowlet.web.auth import require_role
-from flowlet.web.console.charts import ChartSegment
 from flowlet.web.services import get_services
 
-__all__ = ["blueprint", "build_diagram"]
+__all__ = ["blueprint", "build_diagram", "choose_zoom"]
 
-LEGEND = (
-    ChartSegment("path taken", "accent"),
-    ChartSegment("manual", "warn"),
-    ChartSegment("end", "ok"),
-    ChartSegment("error", "err"),
-)
 MAX_FITTED_WIDTH_PIXELS = 760
 """Wider diagrams, in pixels, are not scaled down at first: their letters would be smaller than 8 pixels."""
 _WIDTH_PATTERN = re.compile(r'viewBox="0 0 (\d+)')
@@ -72,19 +66,30 @@ def build_diagram(
         names: The names of all states. The path is drawn through the states that have other names now.
     """
     if definition is None:
-        return {"diagram": None, "mermaid": "", "zoom_first": "fit", "legend_parts": LEGEND}
+        return {"diagram": None, "mermaid": "", "zoom_first": "fit", "legend_entries": []}
 
     def build_state_url(state: str) -> str:
         return "/workflows?" + urlencode({"type": definition.name, "state": state})
 
-    drawn = render_svg(definition, _build_overlay(instance, definition, taken_transitions, names), href=build_state_url)
-    width = _WIDTH_PATTERN.search(drawn)
+    overlay = _build_overlay(instance, definition, taken_transitions, names)
+    drawn = render_svg(definition, overlay, href=build_state_url)
     return {
         "diagram": Markup(drawn),  # noqa: S704 - built from escaped texts
         "mermaid": render_mermaid(definition),
-        "zoom_first": "full" if width and int(width[1]) > MAX_FITTED_WIDTH_PIXELS else "fit",
-        "legend_parts": LEGEND,
+        "zoom_first": choose_zoom(drawn, MAX_FITTED_WIDTH_PIXELS),
+        "legend_entries": list_legend(definition, overlay),
     }
+
+
+def choose_zoom(drawn: str, max_fitted_width: int) -> str:
+    """Return the size in which a diagram is shown at first: "fit", or "full" if its letters would be too small.
+
+    Args:
+        drawn: The diagram.
+        max_fitted_width: The width up to which it is fitted, in pixels.
+    """
+    width = _WIDTH_PATTERN.search(drawn)
+    return "full" if width and int(width[1]) > max_fitted_width else "fit"
 
 
 def _build_overlay(

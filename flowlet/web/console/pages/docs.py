@@ -6,12 +6,13 @@ import importlib.util
 from functools import cache
 from pathlib import Path
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from flowlet.accounts.roles import Role
 from flowlet.web.auth import require_role
 from flowlet.web.console.docs.reference import build_reference
 from flowlet.web.console.layout import render_page
+from flowlet.web.embedding.prefix import get_base_url
 from flowlet.web.openapi.document import build_current_document
 from flowlet.web.problems import Problem, ProblemError
 from flowlet.web.static import StaticFiles
@@ -29,7 +30,7 @@ blueprint = Blueprint("docs", __name__)
 @require_role(Role.VIEWER)
 async def show_reference() -> Response:
     """Show the API reference, with the variables of each workflow."""
-    url, has_swagger = request.host_url.rstrip("/"), _find_swagger() is not None
+    url, has_swagger = get_base_url(), _find_swagger() is not None
     return await render_page(
         "docs/reference.html",
         reference=build_reference(build_current_document()),

@@ -11,7 +11,7 @@ from flowlet.accounts.roles import Role
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.reports.activity import RunningInstance, read_running
 from flowlet.store.reports.executors import read_executors
-from flowlet.web.auth import require_role
+from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.charts import ChartSegment, render_share_bar
 from flowlet.web.console.definition_rows import build_definition_url
 from flowlet.web.console.layout import render_page
@@ -28,10 +28,11 @@ blueprint = Blueprint("executor_list", __name__)
 @require_role(Role.VIEWER)
 async def show_executors() -> Response:
     """Show the executors, the live ones first."""
-    store = get_services().store
-    executors, running = await asyncio.gather(
+    here, store = get_services(), get_services().store
+    executors, running, paused_lanes = await asyncio.gather(
         read_executors(store.connections, now=store.clock.now(), limit=EXECUTORS_SHOWN),
         read_running(store.connections, limit=RUNNING_READ),
+        here.operations.lanes.list_paused(),
     )
     by_executor: dict[str, list[RunningInstance]] = {}
     for one in running:
@@ -42,6 +43,8 @@ async def show_executors() -> Response:
         live_executors=live,
         stopped_executors=[one for one in executors if not one.is_live],
         running_by_executor={id: instances[:RUNNING_SHOWN] for id, instances in by_executor.items()},
+        paused_lanes=paused_lanes,
+        may_operate=get_principal().role.is_at_least(Role.OPERATOR),
         busy_slots=sum(one.busy for one in live),
         slots=sum(one.slots for one in live),
         render_slot_bar=render_slot_bar,

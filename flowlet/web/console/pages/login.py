@@ -8,6 +8,7 @@ import math
 from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
 
+from flowlet.accounts.access import CONSOLE, set_access
 from flowlet.accounts.roles import Role
 from flowlet.auth.known_devices import DEVICE_LIFETIME, KnownDevices
 from flowlet.web.auth import SESSION_COOKIE, allow_anonymous, refuse_cross_site, require_role
@@ -47,6 +48,7 @@ async def log_in() -> Response | Redirection:
     """Open a session and redirect to ``next``; end the session that the browser already has."""
     # There is no session yet that another site could misuse, but it could log the user in to a different account.
     refuse_cross_site()
+    set_access(CONSOLE)
     given = await read_request_form(max_bytes=MAX_FORM_BYTES)
     username, password, wanted = (
         given.get_text("username"),
@@ -57,6 +59,7 @@ async def log_in() -> Response | Redirection:
     devices = KnownDevices(here.store)
     device = await devices.find_device(request.cookies.get(DEVICE_COOKIE, ""), username)
     if (wait := here.login_limiter.record_attempt(username, address, device=device)) is not None:
+        await here.users.refused_logins.record(username, "too many attempts")
         logger.warning("too many login attempts from %s or for one user: refused for %.0f seconds", address, wait)
         return await _render_login(username, wanted, 429, describe_wait(wait), {"Retry-After": str(math.ceil(wait))})
     opened = await here.users.log_in(username, password, user_agent=request.headers.get("User-Agent", ""))
@@ -89,8 +92,15 @@ async def _render_login(
     username: str, next_url: str, status: int, message: str, headers: dict[str, str] | None = None
 ) -> Response:
     """Return the form with the entered username and the fault."""
-    values = {"username": username, "next_url": next_url, "message": message}
-    return await render_page("login/login.html", status=status, headers=headers, has_ended=False, **values)
+    return await render_page(
+        "login/login.html",
+        status=status,
+        headers=headers,
+        has_ended=False,
+        username=username,
+        next_url=next_url,
+        message=message,
+    )
 
 
 def _read_session_cookie() -> str:

@@ -9,8 +9,8 @@ from flowlet.accounts.roles import Role
 from flowlet.errors import RefusedError, UnknownMessageError, UnknownWorkflowError, VariablesError
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
-from flowlet.web.console.forms.actions import RejectedForm, raise_for_faults
-from flowlet.web.console.forms.message_forms import build_message_controls, name_form
+from flowlet.web.console.forms.actions import RejectedForm, build_model_controls, raise_for_faults
+from flowlet.web.console.forms.message_forms import name_form
 from flowlet.web.console.forms.model_form import read_submission
 from flowlet.web.console.pages.workflow import TABS, render_workflow
 from flowlet.web.forms import read_request_form
@@ -32,7 +32,7 @@ async def send_message(id: str, name: str) -> Response | Redirection:
         message = here.registry.get_definition(instance.type).messages.get(name)
     except UnknownWorkflowError as error:
         return redirect_with_error(str(error), url)
-    sent = read_submission(build_message_controls(message) if message else (), given)
+    sent = read_submission(build_model_controls(message.model) if message else (), given)
     try:
         raise_for_faults(sent)
         result = await here.operations.send(

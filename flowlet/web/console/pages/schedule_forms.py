@@ -22,8 +22,8 @@ from flowlet.operations.schedule_times import ScheduledTime
 from flowlet.store.schedules.table import ScheduleRecord
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
-from flowlet.web.console.forms.actions import read_version
-from flowlet.web.console.forms.controls import Control, build_controls
+from flowlet.web.console.forms.actions import build_model_controls, read_version
+from flowlet.web.console.forms.controls import Control
 from flowlet.web.console.forms.model_form import FormSubmission, build_fields, format_initial_texts, read_submission
 from flowlet.web.console.layout import render_page
 from flowlet.web.console.pages.schedules import build_schedule_url
@@ -54,7 +54,7 @@ SaveSchedule = Callable[[Schedule, Form], Awaitable[ScheduleRecord]]
 async def show_new_form() -> Response:
     """Show the form of a new schedule of the workflow ``type``."""
     definition = get_services().registry.get_definition(request.args.get("type", ""))
-    controls = _build_variable_controls(definition)
+    controls = build_model_controls(definition.vars)
     texts = {**dict.fromkeys(FIELD_NAMES, ""), "timezone": "UTC", "overlap": "allow", "catch_up": "last"}
     return await _render_form(definition, controls, format_initial_texts(controls), texts)
 
@@ -80,7 +80,7 @@ async def show_edit_form(id: int) -> Response:
     here = get_services()
     record = await here.store.schedules.get_by_id(id)
     definition = here.registry.get_definition(record.type)
-    controls = _build_variable_controls(definition)
+    controls = build_model_controls(definition.vars)
     jitter = format_duration(timedelta(microseconds=record.jitter)) if record.jitter else ""
     texts = {
         "name": record.name,
@@ -114,7 +114,7 @@ async def _preview_or_save(
     definition: Definition, form: Form, save: SaveSchedule, *, record: ScheduleRecord | None = None
 ) -> Response | Redirection:
     """Show the next times of the form's schedule, or its faults; save it if its times were shown already."""
-    controls = _build_variable_controls(definition)
+    controls = build_model_controls(definition.vars)
     submission = read_submission(controls, form)
     texts = {name: form.get_text(name).strip() for name in FIELD_NAMES}
     if record is not None:
@@ -186,10 +186,6 @@ def _list_variable_faults(faults: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def _build_variable_controls(definition: Definition) -> tuple[Control, ...]:
-    return build_controls(definition.vars.model_json_schema() if definition.vars else None)
-
-
 async def _render_form(
     definition: Definition,
     controls: Sequence[Control],
@@ -207,6 +203,7 @@ async def _render_form(
     return await render_page(
         "schedules/form.html",
         status=422 if faults or variable_faults else 200,
+        is_form_kept=True,
         definition=definition,
         schedule=record,
         back_url=build_schedule_url(record) if record else "/schedules",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from urllib.parse import urlencode
 
 from quart import Blueprint, Response
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
+from flowlet.clock import parse_time
 from flowlet.errors import RefusedError, UnknownWorkflowError, VariablesError
 from flowlet.instance.instance import Instance
 from flowlet.operations.schedules import ScheduleOperations
@@ -179,7 +180,6 @@ async def _find_last(record: ScheduleRecord) -> Instance | None:
 
 def _parse_time(text: str) -> datetime | None:
     try:
-        given = datetime.fromisoformat(text.strip())
+        return parse_time(text.strip())
     except ValueError:
         return None
-    return given if given.tzinfo else given.replace(tzinfo=UTC)

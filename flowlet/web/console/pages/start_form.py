@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from quart import Blueprint, Response
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
-from flowlet.clock import is_calendar_time, to_datetime, to_microseconds
+from flowlet.clock import is_calendar_time, parse_time, to_datetime, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.errors import VariablesError
 from flowlet.instance.instance import PRIORITIES
@@ -23,7 +23,8 @@ from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.definition_rows import build_definition_url, build_start_url
 from flowlet.web.console.flash import redirect_with_success
-from flowlet.web.console.forms.controls import Control, build_controls
+from flowlet.web.console.forms.actions import build_model_controls
+from flowlet.web.console.forms.controls import Control
 from flowlet.web.console.forms.model_form import FormSubmission, build_fields, format_initial_texts, read_submission
 from flowlet.web.console.layout import render_page
 from flowlet.web.forms import read_request_form
@@ -48,7 +49,7 @@ blueprint = Blueprint("start_form", __name__)
 async def show_start_form(name: str) -> Response:
     """Show the form with the model's defaults."""
     definition = get_services().registry.get_definition(name)
-    parts = _build_variable_controls(definition)
+    parts = build_model_controls(definition.vars)
     own = {**dict.fromkeys(COMMON_FIELDS, ""), "priority": str(definition.priority), "form_id": str(uuid.uuid4())}
     return await _render_start_form(definition, parts, format_initial_texts(parts), own)
 
@@ -58,7 +59,7 @@ async def show_start_form(name: str) -> Response:
 async def start_workflow(name: str) -> Response | Redirection:
     """Start a workflow, and redirect to its page."""
     definition, given = get_services().registry.get_definition(name), await read_request_form()
-    parts = _build_variable_controls(definition)
+    parts = build_model_controls(definition.vars)
     sent, own = read_submission(parts, given), {field: given.get_text(field).strip() for field in COMMON_FIELDS}
     values, faults = _parse_common_values(own)
     if wrong := _find_variable_faults(definition, sent):
@@ -119,15 +120,10 @@ def _parse_common_values(common_values: Mapping[str, str]) -> tuple[dict[str, An
 
 def _parse_time(text: str) -> datetime | None:
     try:
-        at = datetime.fromisoformat(text)
-        found = to_microseconds(at if at.tzinfo else at.replace(tzinfo=UTC))
+        found = to_microseconds(parse_time(text))
     except (ValueError, OverflowError):
         return None
     return to_datetime(found) if is_calendar_time(found) else None
-
-
-def _build_variable_controls(definition: Definition) -> tuple[Control, ...]:
-    return build_controls(definition.vars.model_json_schema() if definition.vars else None)
 
 
 async def _render_start_form(

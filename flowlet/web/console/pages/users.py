@@ -136,7 +136,10 @@ async def end_user_sessions(id: int) -> Redirection:
 
     async def end_sessions_if_unchanged(user: User, version: int) -> str:
         await get_services().users.end_sessions(
-            user.username, except_token=request.cookies.get(SESSION_COOKIE), expected_version=version
+            user.username,
+            actor=get_principal().username,
+            except_token=request.cookies.get(SESSION_COOKIE),
+            expected_version=version,
         )
         return f"All sessions of {user.username} have ended."
 

@@ -11,14 +11,16 @@ from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition, StateDefinition
-from flowlet.errors import UnknownWorkflowError, VariablesError
-from flowlet.instance.instance import Action, Instance
+from flowlet.errors import VariablesError
+from flowlet.instance.action import Action
+from flowlet.instance.instance import Instance
 from flowlet.operations.permitted import Operation
 from flowlet.operations.service import Operations
 from flowlet.store.reports.children import count_children_by_status
 from flowlet.store.reports.visit_history import MAX_ACTIONS_READ
 from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
+from flowlet.web.console.decisions import read_decision
 from flowlet.web.console.forms.actions import (
     InstanceOperation,
     RejectedForm,
@@ -40,6 +42,8 @@ from flowlet.web.console.forms.run_at import parse_run_at
 from flowlet.web.console.history import LINES_SHOWN, PROBLEM_KINDS, build_history_lines
 from flowlet.web.console.layout import render_page
 from flowlet.web.console.pages.diagram import build_diagram
+from flowlet.web.console.question_people import explain_answer_refusal
+from flowlet.web.console.shown_values import build_subject
 from flowlet.web.console.timeline import CHILDREN_DRAWN, read_timeline
 from flowlet.web.forms import read_request_form
 from flowlet.web.problems import ProblemError, build_faults_problem
@@ -66,7 +70,7 @@ class InstanceDefinition:
 @blueprint.get("/workflows/<id>")
 @require_role(Role.VIEWER)
 async def show_workflow(id: str) -> Response:
-    """Show the workflow with an id, or with an external id that is not a number."""
+    """Show the workflow with an id or, if there is none of this id, with an external id."""
     tab = request.args.get("tab", "")
     return await render_workflow(await get_services().store.queries.find(id), tab if tab in TABS else TABS[0])
 
@@ -218,9 +222,8 @@ def _build_workflow_url(instance: Instance, tab: str = "") -> str:
 
 
 def _find_definition(instance: Instance) -> InstanceDefinition:
-    try:
-        definition = get_services().registry.get_definition(instance.type)
-    except UnknownWorkflowError:
+    definition = get_services().registry.find_definition(instance.type)
+    if definition is None:
         return InstanceDefinition(None)
     state = definition.find_state(instance.state)
     return InstanceDefinition(
@@ -238,8 +241,14 @@ async def render_workflow(instance: Instance, tab: str, *, rejected_form: Reject
     values: dict[str, Any] = {
         "tab": tab,
         "instance": instance,
+        "failed_attempts": await here.store.queries.count_failed_attempts(instance.id),
         "entered_at": max((one.last_at for one in transitions), default=instance.created_us),
         "state": shape.state,
+        "decision": await read_decision(instance, shape.definition),
+        "answer_refusal": await explain_answer_refusal(instance),
+        "lane_wait": await here.operations.lanes.explain_wait(instance),
+        "limit_wait": await here.operations.limits.explain_wait(instance),
+        "subject": build_subject(instance, shape.definition, shape.state),
         "child_counts": await count_children_by_status(here.store.connections, instance),
         "rejected_form": rejected_form,
         "definition": shape.definition,

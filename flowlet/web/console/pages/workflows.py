@@ -4,22 +4,40 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response, redirect, request
+from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
-from flowlet.instance.instance import Status
+from flowlet.definition.people.summary import read_shown_vars
+from flowlet.instance.instance import Instance, Status
 from flowlet.store.search.query import SearchResult
+from flowlet.text import clean_text
 from flowlet.web.auth import get_principal, require_role
-from flowlet.web.console.export import export_csv, export_json
-from flowlet.web.console.filters import LABELS, Filters, read_filters
+from flowlet.web.console.flash import redirect_with_error
 from flowlet.web.console.layout import render_page
+from flowlet.web.console.lists.columns import (
+    COLUMNS,
+    decode_columns,
+    encode_columns,
+    find_variable,
+    format_variable,
+    name_variable_columns,
+)
+from flowlet.web.console.lists.export import export_csv, export_json
+from flowlet.web.console.lists.filters import COLUMN_FIELD, LABELS, Filters, parse_filter_pairs, read_filters
+from flowlet.web.console.lists.variable_names import correct_variable_name, list_variable_names
 from flowlet.web.console.pages.bulk import OPERATIONS
+from flowlet.web.cookies import set_cookie
+from flowlet.web.forms import read_request_form
 from flowlet.web.services import get_services
 
 __all__ = ["blueprint"]
 
 SCAN_LIMIT = 25_000
 """How many workflows a page scans for filters without an index; the next page scans as many more."""
+
+COLUMNS_COOKIE = "flowlet_columns"
+COLUMNS_LIFETIME_SECONDS = 365 * 24 * 3600
 
 _EMPTY_RESULT = SearchResult((), 0, False, None)
 
@@ -30,7 +48,8 @@ blueprint = Blueprint("workflow_list", __name__)
 @require_role(Role.VIEWER)
 async def show_workflows() -> Response:
     """Show the matching workflows, the newest first."""
-    filters = read_filters(request.args.items(multi=True), scan_limit=SCAN_LIMIT)
+    filters = _read_list_filters()
+    filters = await correct_variable_name(filters)
     found = await get_services().store.queries.search(filters.query) if filters.query else _EMPTY_RESULT
     filters = filters.with_error_message(found.instances)
     return await render_page(
@@ -41,31 +60,70 @@ async def show_workflows() -> Response:
         result=found,
         next_url=filters.build_url(cursor=found.next_cursor) if found.next_cursor else None,
         scan_limit=SCAN_LIMIT,
+        rows=[(one, _read_variables(one, filters)) for one in found.instances],
+        known_columns=COLUMNS.values(),
         types=await _list_types(filters),
         statuses=tuple(Status),
+        variable_names=list_variable_names(filters.get_value("type")),
         operations=OPERATIONS if get_principal().role.is_at_least(Role.OPERATOR) else {},
         event_filter=urlencode({"workflowType": filters.get_value("type")} if filters.get_value("type") else {}),
         is_empty=filters.is_empty and not filters.faults and not found.total and not found.is_cut,
     )
 
 
+@blueprint.post("/workflows/columns")
+@require_role(Role.VIEWER)
+async def choose_columns() -> Redirection:
+    """Go to the list with the chosen columns, which the browser keeps for every other list."""
+    given = await read_request_form()
+    pairs = [pair for pair in parse_filter_pairs(given.get_text("filters")) if pair[0] != COLUMN_FIELD]
+    names = [*given.get_texts(COLUMN_FIELD), *name_variable_columns(given.get_text("variables"))]
+    is_reset = given.get_text("reset") == "true"
+    filters = read_filters([*pairs, *((COLUMN_FIELD, name) for name in ([] if is_reset else names))])
+    if fault := filters.faults.get(COLUMN_FIELD):
+        return redirect_with_error(f"{fault}.", read_filters(pairs).build_url())
+    answer = redirect(filters.build_url(), 303)
+    kept = encode_columns(filters.columns) if filters.has_columns else ""
+    set_cookie(answer, COLUMNS_COOKIE, kept, max_age=COLUMNS_LIFETIME_SECONDS if kept else 0)
+    return answer
+
+
 @blueprint.get("/workflows.csv")
 @require_role(Role.VIEWER)
 async def download_csv() -> Response:
     """Return the matching workflows as CSV, with cells that a spreadsheet does not run as formulas."""
-    return await export_csv(_read_export_filters())
+    return await export_csv(await _read_export_filters())
 
 
 @blueprint.get("/workflows.json")
 @require_role(Role.VIEWER)
 async def download_json() -> Response:
     """Return the matching workflows as JSON, in the format of the API."""
-    return await export_json(_read_export_filters())
+    return await export_json(await _read_export_filters())
 
 
-def _read_export_filters() -> Filters:
+async def _read_export_filters() -> Filters:
     """Return the filters of a file, which starts at the first page."""
-    return read_filters(pair for pair in request.args.items(multi=True) if pair[0] != "cursor")
+    filters = read_filters(pair for pair in request.args.items(multi=True) if pair[0] != "cursor")
+    return await correct_variable_name(filters)
+
+
+def _read_list_filters() -> Filters:
+    """Return the filters of the list, with the columns that the browser has kept if the URL has none."""
+    pairs = list(request.args.items(multi=True))
+    if COLUMN_FIELD not in request.args:
+        kept = decode_columns(request.cookies.get(COLUMNS_COOKIE, ""))
+        pairs += [(COLUMN_FIELD, column.name) for column in kept]
+    return read_filters(pairs, scan_limit=SCAN_LIMIT)
+
+
+def _read_variables(instance: Instance, filters: Filters) -> dict[str, str]:
+    """Return the texts of the variables that have a column, by the column's name."""
+    columns = [column for column in filters.columns if column.path]
+    if not columns:
+        return {}
+    variables = read_shown_vars(instance, get_services().registry.find_definition(instance.type))
+    return {column.name: clean_text(format_variable(find_variable(variables, column.path))) for column in columns}
 
 
 async def _list_types(filters: Filters) -> list[str]:

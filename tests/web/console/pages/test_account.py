@@ -85,11 +85,14 @@ async def test_other_sessions_are_ended_all_or_one(any_console_clients: ConsoleC
     assert (await any_console_clients.admin.browser.get("/users")).status_code == 200
 
 
-@pytest.mark.parametrize("id", ["0", str(2**63 - 1), str(2**63), str(10**30)])
-async def test_a_session_that_is_none_does_not_end(any_console_clients: ConsoleClients, id: str) -> None:
-    answer = await any_console_clients.viewer.submit_form(f"/account/sessions/{id}/logout")
+async def test_a_session_that_is_none_does_not_end(
+    any_console_clients: ConsoleClients, subtests: pytest.Subtests
+) -> None:
+    for id in ("0", str(2**63 - 1), str(2**63), str(10**30)):
+        with subtests.test(id):
+            answer = await any_console_clients.viewer.submit_form(f"/account/sessions/{id}/logout")
 
-    assert await any_console_clients.viewer.read_notice(answer) == "err: You have no such session."
+            assert await any_console_clients.viewer.read_notice(answer) == "err: You have no such session."
 
 
 async def test_a_session_ends_once_and_by_who_has_it(any_console_clients: ConsoleClients) -> None:
@@ -130,7 +133,7 @@ async def test_a_form_of_another_login_does_nothing(console_clients: ConsoleClie
 
     answers = [await console_clients.viewer.submit_form(path, token="x", **fields) for path in paths]
 
-    assert [answer.status_code for answer in answers] == [403] * 3
+    assert [answer.status_code for answer in answers] == [303] * 3
     assert (await console_clients.log_in("vera")).status_code == 303
     assert (await console_clients.viewer.browser.get("/account")).status_code == 200
 

@@ -7,10 +7,13 @@ from typing import Any
 
 import httpx
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from flowlet.instance.instance import ActionKind, Instance, Status
-from flowlet.workflow.states import Workflow, end, manual
+from flowlet.instance.action import ActionKind
+from flowlet.instance.instance import Instance, Status
+from flowlet.workflow.question import team
+from flowlet.workflow.states import end, manual
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.operations.operations_harness import OPERATOR_NAME
 from tests.web.console.console_harness import read_csrf_token
@@ -145,8 +148,8 @@ async def test_an_answer_to_what_has_moved_on_does_nothing_and_says_where_it_is(
 
     notice = await operator.read_notice(await submit_answer(operator, seen, choice="charge", **{"value-score": score}))
 
-    assert "was changed in the meantime" in notice
-    assert f"{moved.status} in state '{moved.state}'" in notice
+    expected = f"#{seen.id} was moved to charge by ada. Your answer was not saved."
+    assert notice == f"err: {expected}" if is_moved else "was changed in the meantime" in notice
     assert await operator.operations.get_instance(seen.id) == moved
 
 
@@ -165,12 +168,11 @@ async def test_a_viewer_sees_what_waits_and_may_not_answer(viewer: WorkflowPageC
 async def test_a_form_of_another_login_or_without_a_version_does_nothing(operator: WorkflowPageClient) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
 
-    answers = [
-        await submit_answer(operator, instance, choice="charge", **fields)
-        for fields in ({"token": "x"}, {"version": "x"})
-    ]
+    notice = await operator.read_notice(await submit_answer(operator, instance, choice="charge", token="x"))
+    without = await submit_answer(operator, instance, choice="charge", version="x")
 
-    assert [answer.status_code for answer in answers] == [403, 400]
+    assert notice.startswith("err: Your session has changed")
+    assert without.status_code == 400
     assert await operator.operations.get_instance(instance.id) == instance
 
 
@@ -253,3 +255,65 @@ async def test_stored_attacks_and_those_of_a_model_are_text(operator: WorkflowPa
     for text in (known, await fetch_inbox(operator)):
         assert "alert(1)" in text
         assert "<script>alert" not in text
+
+
+async def test_the_question_shows_what_is_decided_in_the_list_and_above_the_form(operator: WorkflowPageClient) -> None:
+    class Refund(BaseModel):
+        customer: str = "Kim <b>"
+        amount: int = Field(10, title="Sum")
+        items: list[int] = [1, 2]
+
+    @manual(start=True, next={"over": "Pay"}, title="Pay {amount} to {customer}")
+    async def ask() -> None: ...
+
+    asking = Workflow("Asking", vars=Refund, summary="{customer}, {items}")
+    operator.console.app_harness.services.registry.add(build_workflow_module(workflow=asking, ask=ask, over=end()))
+    id = await operator.operations.hands.create_instance("Asking")
+    instance = await operator.operations.get_instance(id)
+
+    shown = find_question(await fetch_inbox(operator), instance)
+    page = (await operator.browser.get(f"/workflows/{instance.id}")).text
+
+    for text in (shown, page.partition('id="answer-panel"')[2]):
+        assert "<bdi>Pay 10 to Kim &lt;b&gt;</bdi>" in text
+        assert re.findall("<dt>([^<]+)</dt><dd><bdi>([^<]+)</bdi>", text) == [
+            ("Customer", "Kim &lt;b&gt;"),
+            ("Sum", "10"),
+        ]
+        assert "1 more variable</a>" in text
+    assert "Kim &lt;b&gt;, 2 items" in shown
+    assert "Kim &lt;b&gt;, 2 items" in page.partition("<h1>")[2].partition("</header>")[0]
+
+
+async def test_a_question_is_answered_by_its_team_which_shares_it_out(operator: WorkflowPageClient) -> None:
+    services = operator.console.app_harness.services
+    teams = services.operations.teams
+    instance = await create_question(operator, to=team("finance"), approvals={"over": 2})
+
+    outside = find_question(await fetch_inbox(operator), instance)
+    page = (await operator.browser.get(f"/workflows/{instance.id}")).text
+    refused = await operator.read_notice(await submit_answer(operator, instance, choice="over"))
+    empty = await fetch_inbox(operator, "?whose=teams")
+    await teams.set_members("finance", ["olga"], username="ada")
+    inside = find_question(await fetch_inbox(operator, "?whose=teams"), instance)
+
+    assert "You cannot answer: olga is no member of &#39;finance&#39;." in outside
+    assert 'name="choice"' not in outside
+    assert "olga is no member" in refused
+    assert 'id="move-panel"' in page
+    assert 'id="move"' not in page
+    assert ("You are in no team." in empty, find_question(empty, instance)) == (True, "")
+    assert 'name="choice"' in inside
+    assert "Assign to me" in inside
+
+    token = read_csrf_token(await operator.browser.get("/account"))
+    assign = {"token": token, "version": str(instance.version), "assignee": "olga"}
+    assert await operator.read_notice(await operator.browser.post(f"/inbox/{instance.id}/assign", data=assign)) == (
+        f"ok: Assigned #{instance.id} to olga."
+    )
+    mine = find_question(await fetch_inbox(operator, "?whose=mine"), instance)
+    assert "Assigned to <b><bdi>olga</bdi></b>" in mine
+    await submit_answer(operator, await operator.operations.get_instance(instance.id), choice="over")
+
+    assert "Done: 1 of 2 (<bdi>olga</bdi>)" in find_question(await fetch_inbox(operator, "?whose=mine"), instance)
+    assert (await operator.browser.get("/inbox?whose=theirs")).status_code == 400

@@ -17,10 +17,7 @@ async def create_gated(workflow_console: WorkflowConsole) -> int:
     """Create an instance of Orders and leave it as an executor does that cannot run it."""
     id = await workflow_console.create_instance()
     gate = str(VersionGate(compute_lane("Orders", "default"), ("0a1b",)))
-    sql = (
-        "UPDATE flowlet_workflow SET status = 'IN_PROGRESS', gate = :gate, gated_state = state, reason = :reason "
-        "WHERE id = :id"
-    )
+    sql = "UPDATE flowlet_workflow SET status = 'IN_PROGRESS', gate = :gate, reason = :reason WHERE id = :id"
     await execute_sql(workflow_console, sql, {"gate": gate, "reason": REASON, "id": id})
     return id
 

@@ -8,7 +8,8 @@ from html import unescape
 from pydantic import BaseModel
 
 from flowlet.instance.instance import Status
-from flowlet.workflow.states import Workflow, end, manual
+from flowlet.workflow.states import end, manual
+from flowlet.workflow.workflow import Workflow
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.operations.operations_harness import OPERATOR_NAME
 from tests.web.console.workflow_page_client import ATTACK_TEXT, WorkflowPageClient
@@ -155,6 +156,20 @@ async def test_only_what_went_wrong_is_shown_if_that_is_asked_for(any_operator: 
     assert "No problems" in (await any_operator.get_page(fine.id, "history&only=problems")).text
 
 
+async def test_failed_attempts_are_counted_over_the_whole_life(operator: WorkflowPageClient) -> None:
+    desk = operator.operations
+    once = await desk.run_until_released(await desk.create_order(way="stumble"))
+    waiting = (await operator.get_page(once.id)).text
+    await desk.operations.edit_variables(once.id, {"way": "charge"}, username="olga")
+    await desk.operations.wake(once.id, username="olga")
+
+    await desk.run_until_released(once.id)
+
+    after = (await operator.get_page(once.id)).text
+    assert re.search(r"<dt>Failed attempts</dt><dd>1<span[^>]*>1 of \d+ in charge</span></dd>", waiting)
+    assert "<dt>Failed attempts</dt><dd>1</dd>" in after
+
+
 async def test_a_line_that_is_none_is_refused_and_beyond_the_oldest_there_is_nothing(
     operator: WorkflowPageClient,
 ) -> None:
@@ -235,3 +250,35 @@ async def test_a_picture_that_would_be_too_small_in_its_place_is_shown_as_large_
     checked = [re.findall(r'value="(\w+)" checked', (await admin.get_page(id)).text) for id in (wide, narrow)]
 
     assert checked == [["full"], ["fit"]]
+
+
+async def test_the_last_decision_is_shown_once_the_workflow_no_longer_asks(operator: WorkflowPageClient) -> None:
+    answered = await operator.operations.create_in_status(Status.WAITING)
+    moved = await operator.operations.create_in_status(Status.WAITING)
+    cancelled = await operator.operations.create_in_status(Status.WAITING)
+    other = await operator.operations.create_in_status(Status.FAILED)
+    operations = operator.operations.operations
+    before = (await operator.get_page(answered.id)).text
+    await operations.answer(answered.id, "charge", form={"score": 1}, username=OPERATOR_NAME)
+    at_once = (await operator.get_page(answered.id)).text
+    await operator.operations.run_until_released(answered.id)
+    await operations.move(moved.id, "rejected", username=OPERATOR_NAME)
+    await operations.cancel(cancelled.id, username=OPERATOR_NAME)
+
+    pages = [at_once, *[(await operator.get_page(one.id)).text for one in (answered, moved, cancelled, other)]]
+
+    shown = [page.partition('id="decision"><b>')[2].partition("</b>")[0] for page in (before, *pages)]
+    assert shown == ["", "Answered: Approve", "Answered: Approve", "Moved manually to rejected", "Cancelled", ""]
+
+
+async def test_a_deadline_that_has_passed_is_the_decision(operator: WorkflowPageClient) -> None:
+    instance = await operator.operations.create_in_status(Status.WAITING)
+    await operator.operations.hands.execute_sql("UPDATE flowlet_workflow SET next_activation = 1")
+    await operator.operations.run_until_released(instance.id)
+
+    page = (await operator.get_page(instance.id)).text
+    stale = await operator.submit_form(instance, "answer", choice="charge", **{"value-score": "1"})
+
+    assert '<p class="card pad decision" id="decision"><b>Deadline passed: Reject</b>' in page
+    expected = f"The deadline of #{instance.id} has passed: Reject. Your answer was not saved."
+    assert await operator.read_notice(stale) == f"err: {expected}"

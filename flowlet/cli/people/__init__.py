@@ -1,0 +1,1 @@
+"""The commands about people: ``user``, ``key`` and ``team``."""

@@ -1,0 +1,1 @@
+"""The commands for writing workflows: ``new`` and ``dev``."""

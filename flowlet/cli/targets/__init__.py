@@ -1,0 +1,1 @@
+"""What commands operate on: a database, or a server through its API."""

@@ -1,0 +1,80 @@
+"""The spawner: makes the children of large spawns, part by part, of all instances and for all executors."""
+
+from __future__ import annotations
+
+import logging
+from random import Random
+
+from flowlet.engine.outage import Backoff
+from flowlet.engine.wakeup import Wakeup
+from flowlet.errors import StoreUnavailableError
+from flowlet.store.children.unmade import list_spawning, make_part
+from flowlet.store.opening import Store
+
+__all__ = ["LOOK_SECONDS", "Spawner"]
+
+LOOK_SECONDS = 30.0
+"""How often an executor looks for parts that others have left. It begins its own ones at once."""
+REST_FACTOR = 1.0
+"""A part is followed by a rest of so many times as long as it took: the commits of others have their turn."""
+MAX_PARENTS = 100
+"""How many instances one statement finds."""
+
+logger = logging.getLogger(__name__)
+
+
+class Spawner:
+    """What one executor makes of the large spawns of all: one part at a time, each parent in its turn.
+
+    Several executors may do so at once: of one parent, one part at a time is made.
+
+    Args:
+        store: The database.
+        random: The source of jitter.
+    """
+
+    def __init__(self, store: Store, *, random: Random) -> None:
+        self._store = store
+        self._random = random
+        self._wakeup = Wakeup(store.clock)
+
+    def wake(self) -> None:
+        """Begin at once: a large spawn has been committed."""
+        self._wakeup.wake()
+
+    async def run(self) -> None:
+        """Run until cancelled."""
+        with Backoff("making children", is_rare=True) as backoff:
+            while True:
+                try:
+                    while await self.make_parts():
+                        pass
+                    backoff.reset()
+                    seconds = LOOK_SECONDS * (0.8 + 0.4 * self._random.random())
+                except Exception as error:  # noqa: BLE001 - without it, children would never be made
+                    seconds = backoff.next_delay(error)
+                await self._wakeup.sleep(seconds)
+
+    async def make_parts(self) -> int:
+        """Make one part of each instance that has some; return how many children that made.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        clock, made, after = self._store.clock, 0, 0
+        while found := await list_spawning(self._store.connections, after=after, limit=MAX_PARENTS):
+            for unmade in found:
+                after, began = unmade.parent_id, clock.monotonic()
+                made += await self._make_part(unmade.parent_id)
+                await clock.sleep(REST_FACTOR * (clock.monotonic() - began))
+        return made
+
+    async def _make_part(self, parent_id: int) -> int:
+        """Make a part; one that the database refuses stays, and does not hold up those of other instances."""
+        try:
+            return await make_part(self._store.connections, parent_id, now=self._store.clock.now())
+        except StoreUnavailableError:
+            raise
+        except Exception:
+            logger.exception("children of workflow %d could not be made", parent_id)
+            return 0

@@ -1,0 +1,1 @@
+"""Transactions that an application has begun with a library of its own."""

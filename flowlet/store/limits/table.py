@@ -1,0 +1,168 @@
+"""The tables of limits, a row for each scope, which admissions lock; and of the lanes that are paused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from flowlet.store.columns import Codec, Column, ColumnType, RowEncoder, RowReader, Table
+
+__all__ = ["GATE", "LANE_PAUSE", "LIMIT_ENCODER", "LIMIT_READER", "TOKEN", "LaneKind", "LanePause", "LimitRecord"]
+
+TOKEN = 1_000_000
+"""A token of a rate: the columns count millionths."""
+MAX_CLOCK_DIFFERENCE = 60_000_000
+"""By how many microseconds the clocks of two executors never differ: they are set by the store's."""
+
+GATE = Table(
+    "flowlet_gate",
+    (
+        Column("gate", ColumnType.KEY, "NOT NULL PRIMARY KEY", field="scope"),
+        Column("workflow_type", ColumnType.NAME, field="type"),
+        Column("state", ColumnType.NAME, ""),
+        Column("capacity", ColumnType.INTEGER, ""),
+        Column("key_variable", ColumnType.NAME, ""),
+        Column("rate_count", ColumnType.INTEGER, ""),
+        Column("rate_period", ColumnType.BIG, ""),
+        Column("breaker_count", ColumnType.INTEGER, ""),
+        Column("breaker_pause", ColumnType.BIG, ""),
+        Column("tokens", ColumnType.BIG, "NOT NULL DEFAULT 0"),
+        Column("refilled", ColumnType.BIG, "NOT NULL DEFAULT 0"),
+        Column("failures", ColumnType.INTEGER, "NOT NULL DEFAULT 0"),
+        Column("held", ColumnType.BIG, "", field="held_at"),
+        Column("held_by", ColumnType.NAME, ""),
+        Column("held_reason", ColumnType.TEXT, ""),
+        Column("probe_id", ColumnType.BIG, ""),
+        Column("definition_version", ColumnType.INTEGER, field="version"),
+    ),
+)
+"""The limits. The instances that wait or run behind one have its key, and more, in their own column ``gate``."""
+
+
+class LaneKind(StrEnum):
+    """What a paused lane is made of: all instances of one workflow, or of one executor group."""
+
+    WORKFLOW = "workflow"
+    GROUP = "group"
+
+
+LANE_PAUSE = Table(
+    "flowlet_lane_pause",
+    (
+        Column("kind", ColumnType.WORD, codec=Codec(decode=LaneKind)),
+        Column("name", ColumnType.NAME),
+        Column("paused", ColumnType.BIG, field="paused_at"),
+        Column("paused_by", ColumnType.NAME),
+        Column("reason", ColumnType.TEXT),
+    ),
+    primary_key=("kind", "name"),
+)
+"""The lanes that are paused, and no others. Executors read it before they claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class LanePause:
+    """A lane from which no executor claims.
+
+    Attributes:
+        kind: Whether it is a workflow or an executor group.
+        name: Its name.
+        paused_at: Since when, in microseconds since 1970 UTC.
+        paused_by: The user who has paused it.
+        reason: Why.
+    """
+
+    kind: LaneKind
+    name: str
+    paused_at: int
+    paused_by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRecord:
+    """The limits of a state, or of a whole workflow, as they are stored. Times in microseconds since 1970 UTC.
+
+    Attributes:
+        scope: How the gates of its instances begin.
+        type: The name of the workflow.
+        state: The state; None for the whole workflow.
+        capacity: How many attempts of one key run at once; None for any number.
+        key_variable: The variable whose values have the capacity each; None for one capacity for all.
+        rate_count: How many attempts begin in ``rate_period``; None for any number.
+        rate_period: In microseconds.
+        breaker_count: After how many failures in a row no attempt begins; None for no such number.
+        breaker_pause: How long none begins then, in microseconds.
+        tokens: How many attempts could begin at once at ``refilled``, in millionths.
+        refilled: When the tokens were counted.
+        failures: How many attempts in a row have failed.
+        held_at: Since when no attempt begins; None if it is not held.
+        held_by: The user who holds it; None for the breaker.
+        held_reason: Why it is held.
+        probe_id: The instance that is tried after the breaker's pause; None for none.
+        version: The version of the definition that these limits are from.
+    """
+
+    scope: str
+    type: str
+    state: str | None
+    capacity: int | None
+    key_variable: str | None
+    rate_count: int | None
+    rate_period: int | None
+    breaker_count: int | None
+    breaker_pause: int | None
+    tokens: int
+    refilled: int
+    failures: int
+    held_at: int | None
+    held_by: str | None
+    held_reason: str | None
+    probe_id: int | None
+    version: int
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether its breaker holds it."""
+        return self.held_at is not None and self.held_by is None
+
+    @property
+    def probe_due(self) -> int | None:
+        """When one instance is tried after the breaker's pause; None if it is not the breaker that holds it."""
+        if self.held_at is None or self.held_by is not None:
+            return None
+        return self.held_at + (self.breaker_pause or 0)
+
+    def count_tokens(self, now: int) -> int | None:
+        """Return how many attempts the rate lets begin now, in millionths; None for any number."""
+        if self.rate_count is None or not self.rate_period:
+            return None
+        if self._was_clock_set_back(now):
+            return self.rate_count * TOKEN
+        gained = max(now - self.refilled, 0) * self.rate_count * TOKEN // self.rate_period
+        return min(self.tokens + gained, self.rate_count * TOKEN)
+
+    def take_tokens(self, count: int, now: int) -> LimitRecord:
+        """Return the limit after so many attempts have begun."""
+        tokens = self.count_tokens(now)
+        if tokens is None or not count:
+            return self
+        # Never back: an executor whose clock is behind would let the others count the same time twice.
+        refilled = now if self._was_clock_set_back(now) else max(now, self.refilled)
+        return replace(self, tokens=tokens - count * TOKEN, refilled=refilled)
+
+    def _was_clock_set_back(self, now: int) -> bool:
+        """Return whether the tokens were counted so late that the store's clock has been set back since."""
+        return self.refilled - now > max(self.rate_period or 0, MAX_CLOCK_DIFFERENCE)
+
+    def find_next_token(self, now: int) -> int:
+        """Return when the rate lets the next attempt begin, in microseconds since 1970 UTC: ``now`` if it does."""
+        tokens = self.count_tokens(now)
+        if tokens is None or tokens >= TOKEN:
+            return now
+        missing = TOKEN - self.tokens
+        return self.refilled + -(-missing * (self.rate_period or 0) // ((self.rate_count or 1) * TOKEN))
+
+
+LIMIT_READER = RowReader(LimitRecord, {"": GATE})
+LIMIT_ENCODER = RowEncoder(GATE.columns)

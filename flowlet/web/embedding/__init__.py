@@ -1,0 +1,1 @@
+"""Working inside other applications: below a prefix, and beside another ASGI application."""

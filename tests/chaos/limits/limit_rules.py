@@ -1,0 +1,37 @@
+"""The rule about limits: never more attempts ran at once than the workload declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tests.chaos.evidence import Evidence
+from tests.chaos.findings import Fault
+from tests.chaos.model import LIMITS
+
+__all__ = ["check_limits"]
+
+
+def check_limits(evidence: Evidence) -> Iterator[Fault]:
+    """Check that attempts in a limited state, each from its beginning to its end, overlap within the limit.
+
+    The times are those of the effects file, by the one clock of this machine: what executors write into the history is
+    the time of the store as they reckon it, which is seconds off where the store was frozen as they asked for it. An
+    attempt that was killed has no end: the others are judged.
+    """
+    types = {workflow.external_id: workflow.type for workflow in evidence.workflows.values()}
+    for (type, state), limit in LIMITS.items():
+        begun: dict[tuple[int, int], int] = {}
+        changes: list[tuple[int, int]] = []
+        for effect in evidence.effects:
+            if effect.state != state or types.get(effect.external_id) != type:
+                continue
+            if effect.moment == "begin":
+                begun[effect.run] = effect.at
+            elif effect.run in begun:
+                changes += [(begun.pop(effect.run), 1), (effect.at, -1)]
+        running = most = 0
+        for _, step in sorted(changes):
+            running += step
+            most = max(most, running)
+        if most > limit:
+            yield f"the limit of {type} in {state!r}", f"{most} attempts ran at once, and {limit} may"
