@@ -95,13 +95,17 @@ async def test_a_cancelled_caller_loses_no_connection(
     url = request.getfixturevalue(system)
     async with open_app(url) as (app, store), open_transactions(url) as begin:
 
-        async def create(turns: int) -> None:
+        async def create(turns: int, begun: asyncio.Event) -> None:
             async with begin() as connection:
+                begun.set()
                 await app.start("Orders", external_id=f"order-{turns}", connection=connection)
                 await asyncio.Event().wait()
 
         for turns in range(0, 24, 2):
-            task = asyncio.create_task(create(turns))
+            begun = asyncio.Event()
+            task = asyncio.create_task(create(turns, begun))
+            # `databases` itself loses a connection whose BEGIN is cancelled: what is tried here comes after it.
+            await begun.wait()
             for _ in range(turns):
                 await asyncio.wait([task], timeout=0.0005)
             task.cancel()
