@@ -8,7 +8,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
+from flowlet.instance.limit_gate import is_limit_gate
 from tests.chaos.cluster import ChaosCluster
 from tests.chaos.evidence import Evidence, read_evidence
 from tests.chaos.faults import list_faults, make_fault, restrict_role
@@ -34,7 +36,7 @@ DOCTOR_SECONDS = 60.0
 SLACK_SECONDS = 2.0
 """How much longer than three leases something may stand still: other processes need the machine too."""
 OPEN_ROWS = (
-    "SELECT id, version, token, next_activation FROM flowlet_workflow "
+    "SELECT id, version, token, next_activation, gate FROM flowlet_workflow "
     "WHERE status NOT IN ('FINISHED', 'FAILED', 'CANCELLED') AND NOT "
     "(status = 'IN_PROGRESS' AND wake_at_open_children IS NOT NULL AND open_children > wake_at_open_children)"
 )
@@ -221,8 +223,11 @@ class _Run:
         wait_until(pause, timeout_seconds=SETTLE_SECONDS)
 
     def _wait_until_settled(self) -> None:
-        """Return when all has ended, when something has stood still for three leases, or when the time is over."""
-        changed: dict[int, tuple[tuple[object, ...], float]] = {}
+        """Return when all has ended, when something has stood still for three leases, or when the time is over.
+
+        What waits for a slot stands still only if the whole queue does: its turn may come late.
+        """
+        changed: dict[object, tuple[tuple[object, ...], float]] = {}
         limit = 3.0 * self.plan.lease_seconds + SLACK_SECONDS
 
         def has_settled() -> bool:
@@ -231,11 +236,11 @@ class _Run:
             except DATABASE_ERRORS:
                 return False
             now = REAL_CLOCK.monotonic()
-            for id, *found, due in rows:
-                key = (*found, due, due is not None and due > clock)
-                if changed.get(id, ((), 0.0))[0] != key:
-                    changed[id] = key, now
-            is_stuck = any(now - changed[row[0]][1] > limit and not changed[row[0]][0][-1] for row in rows)
+            found = _group_open_rows(rows, clock)
+            for key, state in found.items():
+                if changed.get(key, ((), 0.0))[0] != state:
+                    changed[key] = state, now
+            is_stuck = any(now - changed[key][1] > limit and not state[-1] for key, state in found.items())
             return is_stuck or not rows
 
         wait_until(has_settled, timeout_seconds=SETTLE_SECONDS)
@@ -255,3 +260,15 @@ class _Run:
             doctor=(doctor.returncode, output),
             lease=self.plan.lease_seconds * 1_000_000,
         )
+
+
+def _group_open_rows(rows: Sequence[Sequence[Any]], clock: int) -> dict[object, tuple[object, ...]]:
+    """Return each open instance with what changes as it goes on, and whether it is due later; a queue is one."""
+    instances: dict[object, tuple[object, ...]] = {}
+    queues: dict[str, list[tuple[int, int, int]]] = {}
+    for id, version, token, due, gate in rows:
+        if is_limit_gate(gate):
+            queues.setdefault(gate, []).append((id, version, token))
+        else:
+            instances[id] = version, token, due, due is not None and due > clock
+    return instances | {gate: (tuple(sorted(members)), False) for gate, members in queues.items()}
