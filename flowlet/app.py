@@ -14,7 +14,7 @@ from flowlet import runtime
 from flowlet.assembly import Engine, run_executor
 from flowlet.clock import Duration, parse_duration
 from flowlet.definition.dependencies import Dependencies
-from flowlet.definition.registry import Registry
+from flowlet.definition.registry import Modules, Registry
 from flowlet.instance.instance import Instance
 from flowlet.instance.message import Sent
 from flowlet.instance.new_instance import Created
@@ -51,7 +51,8 @@ class Flowlet(AsgiApplication):
     ASGI applications mount it, and enter its ``lifespan``.
 
     Args:
-        modules: Import names or paths of workflow modules. They are loaded at the start: provide resources before.
+        modules: One workflow module or several, each by its import name, its path, or as the module itself. They are
+            loaded at the start: provide resources before.
         settings: The settings; None reads them from the environment.
         registry: Definitions that are loaded already, instead of ``modules``.
 
@@ -60,10 +61,10 @@ class Flowlet(AsgiApplication):
     """
 
     def __init__(
-        self, modules: Sequence[str] = (), *, settings: Settings | None = None, registry: Registry | None = None
+        self, modules: Modules = (), *, settings: Settings | None = None, registry: Registry | None = None
     ) -> None:
         super().__init__()
-        self._modules = tuple(modules)
+        self._modules = modules
         self._settings = settings
         self._dependencies = registry.provided if registry else Dependencies()
         self._registry = registry

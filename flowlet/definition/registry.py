@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeAlias
 
 from flowlet.definition.definition import Definition, Parameter, StateDefinition, TransitionDefinition
 from flowlet.definition.dependencies import Dependencies
@@ -26,7 +26,11 @@ from flowlet.text import format_suggestion
 from flowlet.workflow.retry import Retry
 from flowlet.workflow.states import State, StateKind
 
-__all__ = ["Registry"]
+__all__ = ["Modules", "Registry"]
+
+Modules: TypeAlias = str | ModuleType | Sequence[str | ModuleType]
+"""One workflow module or several, each by its import name, its path, or as the module itself."""
+MODULE_CURE = "Give the module in which the workflow stands, its import name, or its path."
 
 
 class Registry:
@@ -43,28 +47,32 @@ class Registry:
         self._loaded: dict[object, Definition] = {}
         self._digest: str | None = None
 
-    def load(self, spec: str) -> Definition:
+    def load(self, spec: str | ModuleType) -> Definition:
         """Import a module and add its workflow. A module that was loaded before is not read again.
 
         Args:
-            spec: An import name as "shop.orders", or the path of a .py file. ``sys.path`` is not changed; see
-                ``flowlet.definition.loader.add_to_import_path``.
+            spec: An import name as "shop.orders", the path of a .py file, or the module itself. ``sys.path`` is not
+                changed; see ``flowlet.definition.loader.add_to_import_path``.
 
         Raises:
             DefinitionError: If the module cannot be imported or has faults, or another workflow has the same name.
         """
+        if isinstance(spec, ModuleType):
+            return self.add(spec)
+        if not isinstance(spec, str):
+            raise DefinitionError([Fault(repr(spec), 0, f"this is no module.\n{MODULE_CURE}")])
         if is_path(spec) and (known := self._loaded.get(str(Path(spec).expanduser().resolve()))):
             return known
         return self.add(import_workflow(spec))
 
-    def load_all(self, specs: Iterable[str]) -> None:
-        """Load several modules. Those without faults are loaded even if others have faults.
+    def load_all(self, specs: Modules) -> None:
+        """Load one module, or several. Those without faults are loaded even if others have faults.
 
         Raises:
             DefinitionError: With the faults of all modules, in the order of the specs.
         """
         faults: list[Fault] = []
-        for spec in specs:
+        for spec in [specs] if isinstance(specs, str | ModuleType) else specs:
             try:
                 self.load(spec)
             except DefinitionError as error:

@@ -9,14 +9,13 @@ from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from types import ModuleType
-from typing import Any, Self, TypeAlias
+from typing import Any, Self
 
 from pydantic import BaseModel
 
 from flowlet.clock import Duration, VirtualClock, parse_duration, to_datetime, to_microseconds
 from flowlet.definition.dependencies import Dependencies
-from flowlet.definition.registry import Registry
+from flowlet.definition.registry import Modules, Registry
 from flowlet.engine.limits.claims import list_policies
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts
@@ -33,9 +32,6 @@ from flowlet.testing.progress import describe_progress
 from flowlet.workflow.workflow import VarsModel, Workflow
 
 __all__ = ["Harness", "Modules"]
-
-Modules: TypeAlias = str | ModuleType | Sequence[str | ModuleType]
-"""One workflow module or several, each by its import name, its path, or as the module itself."""
 
 LEASE = timedelta(days=36_525)
 """A lease that never runs out: a harness sends no heartbeats."""
@@ -73,8 +69,7 @@ class Harness:
         groups: Sequence[str] = (),
     ) -> None:
         self.registry = Registry(build_dependencies(provide))
-        for module in [modules] if isinstance(modules, str | ModuleType) else modules:
-            self.registry.load(module) if isinstance(module, str) else self.registry.add(module)
+        self.registry.load_all(modules)
         self.clock = clock or VirtualClock()
         self._url = database_url
         self._executor_id = f"harness-{uuid.uuid4().hex[:12]}"

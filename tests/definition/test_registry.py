@@ -238,6 +238,23 @@ def test_a_module_is_read_once(tmp_path: Path) -> None:
     assert len(registry.definitions) == 1
 
 
+def test_modules_are_given_by_name_by_path_or_as_they_are(tmp_path: Path) -> None:
+    registry, module = Registry(), build_tiny_module()
+
+    registry.load_all(module)
+    registry.load_all(str(write_module(tmp_path, TINY_MODULE)))
+
+    assert registry.load(module) is registry.get_definition("Tiny")
+    assert registry.names == ("Orders", "Tiny")
+
+
+def test_what_is_no_module_is_refused() -> None:
+    module: Any = build_tiny_module()
+
+    with pytest.raises(DefinitionError, match="this is no module.\nGive the module in which the workflow stands"):
+        Registry().load_all([module.workflow])
+
+
 def test_two_modules_with_one_workflow_name_are_refused_and_both_named(tmp_path: Path) -> None:
     registry = Registry()
     one, other = tmp_path / "one", tmp_path / "other"
