@@ -208,7 +208,7 @@ async def _create_login(settings: Settings) -> _Login:
     """Create the demo's admin if there are no users, and a new API key."""
     async with open_settings_store(settings) as store:
         users = Users(store)
-        await ensure_admin(users, settings)
+        await ensure_admin(users, settings, store.clock)
         made = await users.keys.create(
             "demo", username=ADMIN_USERNAME, role=Role.ADMIN, actor="demo", lifetime=_KEY_LIFETIME
         )

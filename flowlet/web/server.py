@@ -16,11 +16,14 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 from quart import Quart
 
+from flowlet.accounts.passwords import generate_password
 from flowlet.auth.login_limiter import LoginLimiter
-from flowlet.auth.users import PUBLIC_PASSWORD, Users
+from flowlet.auth.users import ADMIN_USERNAME, PUBLIC_PASSWORD, Users
+from flowlet.clock import Clock
 from flowlet.definition.registry import Registry
 from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
+from flowlet.engine.outage import retry_while_away
 from flowlet.engine.waiters import Waiters
 from flowlet.errors import SettingsError
 from flowlet.operations.service import Operations
@@ -102,12 +105,12 @@ async def build_services(
     """Return the services of the web application, after ``ensure_admin``.
 
     Raises:
-        StoreUnavailableError: If the database is unavailable.
+        StoreUnavailableError: If the database is away for longer than FLOWLET_START_TIMEOUT.
         UserError: If FLOWLET_ADMIN_PASSWORD breaks the rules for passwords.
     """
     users = Users(store, session_idle=settings.session_idle, session_lifetime=settings.session_lifetime)
     try:
-        await ensure_admin(users, settings)
+        await ensure_admin(users, settings, store.clock)
     except BaseException:
         users.close()
         raise
@@ -126,23 +129,34 @@ async def build_services(
     )
 
 
-async def ensure_admin(users: Users, settings: Settings) -> None:
+async def ensure_admin(users: Users, settings: Settings, clock: Clock) -> None:
     """Create the first admin if there is no user, and replace the demo's password unless it is the setting.
 
     The password is FLOWLET_ADMIN_PASSWORD, or a random one, which is printed once to stdout and never logged. The
     setting can be the demo's password only in the demo on the loopback address: it is shorter than the minimum.
 
     Raises:
-        StoreUnavailableError: If the database is unavailable.
+        StoreUnavailableError: If the database is away for longer than FLOWLET_START_TIMEOUT.
         UserError: If FLOWLET_ADMIN_PASSWORD breaks the rules for passwords.
     """
     given = settings.admin_password.get_secret_value() if settings.admin_password else None
-    password = await users.ensure_admin(given)
-    notice = "Created the user 'admin'."
-    if password is None and given != PUBLIC_PASSWORD:
-        password = await users.replace_public_password(given)
-        notice = "Replaced the password of the user 'admin', which was the demo's public password."
-    if password is not None and given is None:
+    password = generate_password() if given is None else given
+    attempts = 0
+
+    async def set_password() -> str:
+        nonlocal attempts
+        attempts += 1
+        if await users.ensure_admin(password) is not None:
+            return "Created the user 'admin'."
+        if given != PUBLIC_PASSWORD and await users.replace_public_password(password) is not None:
+            return "Replaced the password of the user 'admin', which was the demo's public password."
+        # An attempt whose answer was lost may have set it.
+        is_set = attempts > 1 and await users.authenticate(ADMIN_USERNAME, password) is not None
+        return "Set the password of the user 'admin'." if is_set else ""
+
+    seconds = settings.start_timeout.total_seconds()
+    notice = await retry_while_away(set_password, clock, "looking for the first user", seconds=seconds)
+    if notice and given is None:
         sys.stdout.write(f"{notice} Its password, which is not shown again: {password}\n")
         sys.stdout.flush()
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flowlet.auth.users import ADMIN_USERNAME, Users
+from flowlet.engine import outage
+from flowlet.errors import StoreUnavailableError
+from flowlet.settings import Settings
+from flowlet.store.opening import open_store
+from flowlet.store.users import UserStore
+from flowlet.web.server import ensure_admin
 from tests.database_servers import DatabaseServer
+from tests.engine.executor_harness import wait_for
 from tests.faults.processes import StartProcess
 
 pytestmark = pytest.mark.faults
@@ -57,3 +68,52 @@ async def test_the_wait_has_an_end(start_process: StartProcess) -> None:
     assert await process.wait_for_exit() == 1
     assert process.find_lines("cannot open the database")
     assert not process.find_lines("Traceback")
+
+
+async def test_a_database_that_goes_away_before_the_first_user_is_created_is_waited_for(
+    postgres_server: DatabaseServer,
+    postgres_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    is_away = asyncio.Event()
+
+    def note_outage(*_: object) -> float:
+        is_away.set()
+        return 0.05
+
+    monkeypatch.setattr(outage.Backoff, "next_delay", note_outage)
+    async with open_store(postgres_url) as store:
+        users = Users(store)
+        postgres_server.stop_server()
+        try:
+            task = asyncio.create_task(ensure_admin(users, Settings(database_url=postgres_url), store.clock))
+            await wait_for(is_away.wait())
+        finally:
+            postgres_server.start_server()
+
+        await task
+
+        password = capsys.readouterr().out.strip().rpartition(" ")[2]
+        assert await users.authenticate(ADMIN_USERNAME, password) is not None
+
+
+async def test_the_password_of_the_first_user_is_shown_although_the_answer_to_its_creation_was_lost(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    insert = UserStore.insert_first
+    lost = []
+
+    async def lose_answer(store: UserStore, *arguments: Any, **options: Any) -> Any:
+        lost.append(await insert(store, *arguments, **options))
+        raise StoreUnavailableError("the connection was closed")
+
+    monkeypatch.setattr(UserStore, "insert_first", lose_answer)
+    async with open_store(sqlite_url) as store:
+        users = Users(store)
+
+        await ensure_admin(users, Settings(database_url=sqlite_url, start_timeout=timedelta(minutes=1)), store.clock)
+
+        password = capsys.readouterr().out.strip().rpartition(" ")[2]
+        assert await users.authenticate(ADMIN_USERNAME, password) is not None
+    assert len(lost) == 1
