@@ -22,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 import asyncpg
 import pymysql
 from histories import InstanceHistory, generate_histories
+from people import fill_people
 
 from flowlet.database_url import normalize_database_url
 from flowlet.definition.registry import Registry
@@ -196,6 +197,7 @@ async def fill_database(store: Store, url: str, arguments: argparse.Namespace) -
         COUNTER_ROW_NAMES,
         [(SHARED_WRITER_ID, *one) for one in counts],
     )
+    await fill_people(store, registry, writer)
     print("\nindexes and statistics ...", flush=True)
     await writer.finish()
     print(f"filled in {time.perf_counter() - began:.0f} s")

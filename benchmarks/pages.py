@@ -35,6 +35,13 @@ from flowlet.store.opening import Store, open_store
 SERVER_COMMAND = (sys.executable, "-m", "flowlet", "serve", *WORKFLOW_MODULES, "--port", "0", "--no-executor")
 WARMUP_REQUESTS = 2
 TABS = ("history", "variables", "children", "definition", "errors", "api")
+PAGES = (
+    *("?span=day", "inbox", "inbox?sort=oldest", "inbox?whose=mine", f"inbox?type={APPROVAL}"),
+    *("errors", "errors?sort=latest", f"errors?type={ORDER}", "errors?q=gateway", "definitions", "schedules"),
+    *("audit", "audit?person=user-7", "audit?action=view.changed", "audit?person=nobody"),
+    *("executors", "teams", "users", "keys", "settings", "account", "docs"),
+)
+"""The pages that need no key of the database."""
 PAGED_SEARCHES = (
     *("all", "type common", "type rare", "failed", "retrying", "by created", "by modified, newest", "by next"),
     *("state common", "q beginning, many", "q beginning, fewer"),
@@ -62,13 +69,13 @@ async def find_newest_id(store: Store, condition: str) -> int:
     )[0]
 
 
-def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
+def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, Any]]:
     """Return the searches of the workflows page, by name."""
 
     def format_days_ago(days: float) -> str:
         return to_datetime(now - int(days * MICROSECONDS_PER_DAY)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
-    found = {
+    found: dict[str, dict[str, Any]] = {
         "all": {},
         "type common": {"type": ORDER},
         "type rare": {"type": AUDIT},
@@ -135,6 +142,17 @@ def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, str]]:
         "variable unknown": {"variable": "color=red"},
         "variable, type rare": {"variable": "amount=3", "type": AUDIT},
         "variable, failed": {"variable": "amount=3", "status": "FAILED"},
+        "variable, failed or waiting": {"variable": "amount=3", "status": ["FAILED", "WAITING"]},
+        "variable unknown, waiting": {"variable": "color=red", "status": "WAITING"},
+        "variable range": {"variable": "amount>=30"},
+        "variable range, none": {"variable": "amount>=1000000"},
+        "variable contains": {"variable": "customer~4711"},
+        "variable contains, none": {"variable": "customer~zebra"},
+        "variable contains, type rare": {"variable": "customer~4711", "type": AUDIT},
+        "variable in another case": {"variable": "CUSTOMER~4711"},
+        "reason, waiting, none": {"reason": "zebra", "status": "WAITING"},
+        "columns": {"column": ["status", "state", "created", "vars.customer", "vars.amount"]},
+        "columns, failed": {"column": ["created", "ended", "vars.customer"], "status": "FAILED", "sort": "-modified"},
         "reason, failed": {"reason": "gateway", "status": "FAILED"},
         "reason": {"reason": "gateway"},
         "reason unknown": {"reason": "zebra"},
@@ -156,14 +174,16 @@ async def list_pages(store: Store) -> dict[str, str]:
     keys |= {"parent": str(ids["with a child"]), "customer": "c-4711"}
     found = {"/": "/", "/workflows/1": "/workflows/1"}
     for name, fields in build_searches(store.clock.now(), keys).items():
-        found[name] = f"/workflows?{urlencode(fields)}"
+        found[name] = f"/workflows?{urlencode(fields, doseq=True)}"
+    for view in await store.views.list_visible("admin"):  # its own address redirects to this one
+        found[f"/workflows: view {view.name}"] = f"/workflows?{view.address}&view={view.id}"
     for name, id in ids.items():
         found[f"/workflows/<id>: {name}"] = f"/workflows/{id}"
     for tab in TABS:
         found[f"/workflows/<id>: tab {tab}"] = f"/workflows/{ids['failed']}?tab={tab}"
     for name in (ORDER, APPROVAL, AUDIT):
         found[f"/definitions/{name}"] = f"/definitions/{name}"
-    for path in ("inbox", "definitions", "errors", "executors", "users", "settings", "docs"):
+    for path in PAGES:
         found[f"/{path}"] = f"/{path}"
     return found
 

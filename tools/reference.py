@@ -28,6 +28,7 @@ from flowlet.operations.people.decision_operations import DecisionOperations
 from flowlet.operations.people.teams import TeamOperations
 from flowlet.operations.requested_state import StateOperations
 from flowlet.operations.schedules import ScheduleOperations
+from flowlet.operations.views.saved_views import ViewOperations
 from flowlet.testing import Harness, VirtualClock
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -93,6 +94,7 @@ PAGES: dict[str, tuple[str, str, tuple[Subject, ...]]] = {
             Subject("operations.decisions", DecisionOperations, ("assign",)),
             Subject("operations.schedules", ScheduleOperations),
             Subject("operations.teams", TeamOperations),
+            Subject("operations.views", ViewOperations),
         ),
     ),
     "instances.md": (

@@ -39,6 +39,9 @@ class AuditAction(StrEnum):
     KEY_REVOKED = "key.revoked"
     TEAM_CHANGED = "team.changed"
     TEAM_DELETED = "team.deleted"
+    VIEW_CREATED = "view.created"
+    VIEW_CHANGED = "view.changed"
+    VIEW_DELETED = "view.deleted"
     SCHEDULE_CREATED = "schedule.created"
     SCHEDULE_CHANGED = "schedule.changed"
     SCHEDULE_DELETED = "schedule.deleted"
@@ -62,7 +65,7 @@ class AuditEntry:
     Attributes:
         actor: The user, or the owner of the API key.
         action: What is done.
-        subject: The instance's id, or the name of the user, key, team, schedule, limited workflow or lane.
+        subject: The instance's id, or the name of the user, key, team, view, schedule, limited workflow or lane.
         detail: More, in words; never a variable, a secret or a text that a person typed. None for nothing.
     """
 

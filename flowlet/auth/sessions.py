@@ -127,6 +127,11 @@ class Sessions:
         found = await self._store.sessions.find(hash_token(token))
         return None if found is None else found[0].id
 
+    async def find_owner(self, token: str) -> str | None:
+        """Return the user of a session that is open or has ended; None if it is unknown, or the user is disabled."""
+        found = await self._store.sessions.find(hash_token(token)) if 0 < len(token) <= _MAX_TOKEN_LENGTH else None
+        return None if found is None else found[1].username
+
     async def delete_ended_sessions(self, now: int) -> int:
         """Delete the sessions that have ended by a time, in microseconds since 1970 UTC; return how many."""
         return await self._store.sessions.delete_expired(now=now, unseen_since=now - self._idle_timeout)

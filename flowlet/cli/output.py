@@ -22,6 +22,7 @@ from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
 from flowlet.store.limits.table import LanePause, LimitRecord
 from flowlet.store.people.teams import TeamRecord
+from flowlet.store.people.views import ViewRecord
 from flowlet.store.schedules.table import ScheduleRecord
 from flowlet.text import escape_control_characters
 
@@ -117,8 +118,10 @@ def serialize_question(question: ListedQuestion) -> dict[str, Any]:
     return _serialize_fields(asdict(question))
 
 
-def serialize_record(record: User | ApiKey | TeamRecord | AuditRecord | LimitRecord | LanePause) -> dict[str, Any]:
-    """Return a user, an API key, a team, an audit record, a limit or a pause as JSON values in camelCase."""
+def serialize_record(
+    record: User | ApiKey | TeamRecord | ViewRecord | AuditRecord | LimitRecord | LanePause,
+) -> dict[str, Any]:
+    """Return a user, an API key, a team, a view, an audit record, a limit or a pause as JSON values in camelCase."""
     return _serialize_fields(asdict(record))
 
 

@@ -59,6 +59,7 @@ _COMMANDS = {
     "team": ("flowlet.cli.people.teams", "Create, list and change teams."),
     "unassign": ("flowlet.cli.people.assigning", "Take the assignment of a question back."),
     "user": ("flowlet.cli.people.users", "Create, list and change users."),
+    "view": ("flowlet.cli.people.views", "Save, list and change views of the workflow list."),
     "wake": ("flowlet.cli.instances.operations", "Run an instance now that waits for a timer."),
 }
 """The module of each command, and the line of the help that lists all of them.

@@ -56,6 +56,7 @@ from flowlet.client.schedules import Backfill, Schedule, ScheduleTime
 from flowlet.client.synchronous.client import Client
 from flowlet.client.synchronous.events import Events
 from flowlet.client.teams import Team
+from flowlet.client.views import View
 from flowlet.instance.path_changes import PathChange
 
 __all__ = [
@@ -118,6 +119,7 @@ __all__ = [
     "UnreachableError",
     "User",
     "Variables",
+    "View",
     "WaitTimeoutError",
     "WaitedInstance",
     "When",

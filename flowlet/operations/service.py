@@ -41,6 +41,7 @@ from flowlet.operations.requested_state import StateOperations
 from flowlet.operations.run_times import resolve_time, schedule_first_run
 from flowlet.operations.schedules import ScheduleOperations
 from flowlet.operations.variable_edits import VariableEdit, apply_edit
+from flowlet.operations.views.saved_views import ViewOperations
 from flowlet.store.callers.session import open_caller_session
 from flowlet.store.changes import change_instance
 from flowlet.store.opening import Store
@@ -73,7 +74,7 @@ class Operations(RepairOperations):
         send: Sends a message to an instance; see ``MessageOperations``, also for ``list_unread``.
         enter_state: Answers or moves an instance, and edits its variables, in one; see ``StateOperations``.
         schedules: The operations on schedules.
-        teams: The operations on teams.
+        teams, views: The operations on teams; and on saved views of the workflow list.
         limits, lanes: The operations on limits; and on lanes: the pause of a whole workflow, or of a group.
         decisions: Who may answer; and ``assign``, which assigns the question of an instance to a user.
     """
@@ -84,10 +85,9 @@ class Operations(RepairOperations):
         messages = MessageOperations(store, registry)
         self.send, self.list_unread = messages.send, messages.list_unread
         self.enter_state = StateOperations(store, registry).enter_state
-        self.schedules = ScheduleOperations(store, registry)
-        self.teams = TeamOperations(store)
+        self.schedules, self.decisions = ScheduleOperations(store, registry), DecisionOperations(store, registry)
+        self.teams, self.views = TeamOperations(store), ViewOperations(store)
         self.limits, self.lanes = LimitOperations(store), LaneOperations(store)
-        self.decisions = DecisionOperations(store, registry)
 
     async def create(
         self,

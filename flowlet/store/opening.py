@@ -28,6 +28,7 @@ from flowlet.store.messages.messages import MessageStore
 from flowlet.store.migrations.upgrade import check_schema, upgrade_schema
 from flowlet.store.people.audit import AuditStore
 from flowlet.store.people.teams import TeamStore
+from flowlet.store.people.views import ViewStore
 from flowlet.store.queries import InstanceQueries
 from flowlet.store.schedules.schedules import ScheduleStore
 from flowlet.store.search.state_names import StateNameStore
@@ -61,6 +62,7 @@ class Store:
     messages: MessageStore
     schedules: ScheduleStore
     teams: TeamStore
+    views: ViewStore
     audit: AuditStore
     commit_signal: CommitSignal
     event_loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
@@ -176,6 +178,7 @@ async def open_store(
             MessageStore(connections),
             ScheduleStore(connections),
             TeamStore(connections),
+            ViewStore(connections),
             AuditStore(connections),
             CommitSignal(connections),
         )

@@ -14,7 +14,7 @@ from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.people.audit import write_audit
-from flowlet.store.people.tables import INBOX, TEAM_MEMBER
+from flowlet.store.people.tables import INBOX, TEAM_MEMBER, VIEW
 from flowlet.store.tables import API_KEY, SESSION, USER
 from flowlet.text import MAX_INTEGER, MAX_NAME_LENGTH
 
@@ -202,7 +202,7 @@ class UserStore:
         return await self._connections.write(write_password)
 
     async def delete(self, username: str, check: Callable[[User, int], None], *, deleted_by: str, now: int) -> User:
-        """Lock as ``change_user`` does, check, and delete a user with sessions and API keys. Return the deleted user.
+        """Lock as ``change_user`` does, check, and delete a user with sessions, API keys and views. Return the user.
 
         Raises:
             UnknownUserError: If there is none.
@@ -215,6 +215,7 @@ class UserStore:
             await _end_sessions(session, user.id, kept_hash=None)
             for table in (API_KEY, TEAM_MEMBER):
                 await session.execute(f"DELETE FROM {table} WHERE user_id = :id", {"id": user.id})
+            await session.execute(f"DELETE FROM {VIEW} WHERE owner_id = :id", {"id": user.id})
             # Another user may get the name, and must not get the questions with it.
             sql = f"UPDATE {INBOX} SET assignee = NULL WHERE assignee = :name"
             await session.execute(sql, {"name": user.username})

@@ -8,7 +8,6 @@ from quart import Blueprint, Quart, Response, request
 
 from flowlet.web import auth, health, problems, static
 from flowlet.web.api import (
-    audit,
     bulk,
     definitions,
     events,
@@ -19,13 +18,14 @@ from flowlet.web.api import (
     messages,
     retention,
     schedules,
-    teams,
     users,
     waiting,
     workflows,
 )
-from flowlet.web.api import inbox as inbox_api
+from flowlet.web.api.people import audit, teams, views
+from flowlet.web.api.people import inbox as inbox_api
 from flowlet.web.console import error_page, layout
+from flowlet.web.console.lists import saved_views
 from flowlet.web.console.pages import (
     account,
     dashboard,
@@ -74,6 +74,7 @@ API_BLUEPRINTS: tuple[Blueprint, ...] = (
     lanes.blueprint,
     schedules.blueprint,
     teams.blueprint,
+    views.blueprint,
     inbox_api.blueprint,
     audit.blueprint,
     users.blueprint,
@@ -90,6 +91,7 @@ CONSOLE_BLUEPRINTS: tuple[Blueprint, ...] = (
     schedule_forms.blueprint,
     schedule_pages.blueprint,
     workflow_pages.blueprint,
+    saved_views.blueprint,
     bulk_pages.blueprint,
     inbox.blueprint,
     team_pages.blueprint,

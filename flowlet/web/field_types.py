@@ -20,6 +20,7 @@ from flowlet.auth.api_keys import validate_lifetime
 from flowlet.clock import parse_duration
 from flowlet.errors import UserError
 from flowlet.instance.instance import PRIORITIES, Status
+from flowlet.operations.views.address import MAX_ADDRESS_LENGTH, read_view_address
 from flowlet.store.search.query import MAX_OFFSET, MAX_ROWS, MAX_SEARCHED_TEXT_LENGTH, MAX_VARIABLES
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_INTEGER, MAX_NAME_LENGTH
 
@@ -46,6 +47,8 @@ __all__ = [
     "SearchedVariables",
     "StateName",
     "Username",
+    "ViewAddress",
+    "ViewName",
     "WaitSeconds",
     "WaitStates",
     "WholeNumber",
@@ -93,6 +96,10 @@ def _convert_user_error(check: Callable[[T], T]) -> Callable[[T], T]:
 def _check_password(value: SecretStr) -> SecretStr:
     normalize_password(value.get_secret_value())
     return value
+
+
+def _normalize_view_address(text: str) -> str:
+    return read_view_address(text).text
 
 
 def _check_expiry(value: timedelta | None) -> timedelta | None:
@@ -225,6 +232,17 @@ Username = Annotated[str, AfterValidator(_convert_user_error(normalize_name)), _
 KeyName = Annotated[
     str, AfterValidator(_convert_user_error(partial(normalize_name, subject="an API key's name"))), _NAME_SCHEMA
 ]
+ViewName = Annotated[
+    str, AfterValidator(_convert_user_error(partial(normalize_name, subject="a view's name"))), _NAME_SCHEMA
+]
+
+ViewAddress = Annotated[
+    str,
+    Field(max_length=MAX_ADDRESS_LENGTH),
+    AfterValidator(_convert_user_error(_normalize_view_address)),
+    _build_schema("string", is_optional=False, maxLength=MAX_ADDRESS_LENGTH, format="list-address"),
+]
+"""The filters, the order and the columns of the workflow list, as a query string."""
 
 Password = Annotated[
     SecretStr,

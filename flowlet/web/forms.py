@@ -17,6 +17,7 @@ from flowlet.web.problems import Problem, ProblemError, build_faults_problem, bu
 
 __all__ = [
     "CSRF_FIELD",
+    "FORM_CONTENT_TYPE",
     "MAX_FIELDS",
     "STALE_PAGE_MESSAGE",
     "Form",
@@ -28,7 +29,7 @@ __all__ = [
 CSRF_FIELD = "token"
 """The hidden field with the CSRF token."""
 MAX_FIELDS = 1_000
-_FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
+FORM_CONTENT_TYPE = "application/x-www-form-urlencoded"
 STALE_PAGE_MESSAGE = (
     "Your session has changed since this page was loaded, and nothing was saved. Check the form, and send it again."
 )
@@ -81,9 +82,9 @@ async def read_request_form(*, max_bytes: int | None = None) -> Form:
             read, and 403 if the CSRF token is missing or that of another session.
         RequestEntityTooLarge: If the body is longer than FLOWLET_MAX_BODY.
     """
-    if request.mimetype != _FORM_CONTENT_TYPE:
-        detail = f"The Content-Type is {request.mimetype or 'missing'!r}. Send a form as {_FORM_CONTENT_TYPE}."
-        raise ProblemError(Problem(415, "unsupported-media-type", detail, headers={"Accept-Post": _FORM_CONTENT_TYPE}))
+    if request.mimetype != FORM_CONTENT_TYPE:
+        detail = f"The Content-Type is {request.mimetype or 'missing'!r}. Send a form as {FORM_CONTENT_TYPE}."
+        raise ProblemError(Problem(415, "unsupported-media-type", detail, headers={"Accept-Post": FORM_CONTENT_TYPE}))
     body = await receive_body()
     if max_bytes is not None and len(body) > max_bytes:
         raise ProblemError(Problem(413, "too-large", f"The form is larger than {max_bytes:,} bytes."))

@@ -296,7 +296,7 @@ def test_help_names_every_command(run_flowlet: RunCommand) -> None:
     assert names == {
         *("abort", "cancel", "check", "db", "demo", "diagram", "diff", "doctor"),
         *("key", "list", "retry", "schedule", "serve"),
-        *("export", "import", "lane", "limit", "send", "show", "start", "team", "user"),
+        *("export", "import", "lane", "limit", "send", "show", "start", "team", "user", "view"),
         *("acknowledge", "assign", "audit", "inbox", "unassign"),
         *("answer", "definitions", "dev", "events", "executors", "move", "new", "pause", "resume", "set", "wake"),
     }

@@ -45,7 +45,7 @@ class ThreadedClient:
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._part, name)
-        if name in ("users", "keys", "retention", "schedules", "teams", "inbox", "audit", "limits", "lanes"):
+        if name in ("users", "keys", "retention", "schedules", "teams", "inbox", "audit", "limits", "lanes", "views"):
             return ThreadedClient(value)
         if name in ("follow_events", "search_all"):
             return lambda *args, **values: ThreadedIterator(value(*args, **values))

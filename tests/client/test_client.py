@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from flowlet.accounts.roles import Role
-from flowlet.client import AsyncClient, Instance, NotFoundError, RefusedError, UnauthenticatedError
+from flowlet.client import AsyncClient, BadRequestError, Instance, NotFoundError, RefusedError, UnauthenticatedError
 from flowlet.instance.action import ActionKind
 from flowlet.instance.instance import Status
 from tests.client.limit_calls import hold_limits, pause_lanes
@@ -22,6 +22,7 @@ CLIENT_PAGE = "docs/reference/client.md"
 METHOD_TABLES = (
     *("Methods", "`client.users`", "`client.keys`", "`client.schedules`", "`client.teams`"),
     *("`client.retention`", "`client.audit`", "`client.inbox`", "`client.limits`", "`client.lanes`"),
+    "`client.views`",
 )
 UNSUPPORTED_ENDPOINTS = {names[0] for names, _ in read_table_rows(CLIENT_PAGE, "Left out")}
 DOCUMENTED_ENDPOINTS = {
@@ -42,6 +43,7 @@ async def test_everything_that_the_api_can_do(any_served_api: ServedApi, client_
         await operate_on_many(client)
         await schedule_instances(client)
         await manage_teams(client)
+        await save_views(client)
         await hold_limits(client, any_served_api)
         await pause_lanes(client, any_served_api)
         await follow_events(client)
@@ -249,6 +251,23 @@ async def manage_teams(client: AsyncClient) -> None:
     with pytest.raises(NotFoundError):
         await client.teams.set_members("finance", ["nobody"])
     await client.teams.delete("finance", expected_version=1)
+
+
+async def save_views(client: AsyncClient) -> None:
+    """Save a view, change it, and delete it."""
+    made = await client.views.create("Failed", "status=FAILED", is_default=True)
+    shared = await client.views.create("Failed", "/workflows?status=PAUSED&view=1", is_shared=True)
+    assert (made.version, made.is_default, made.created_by, shared.address) == (1, True, "ada", "status=PAUSED")
+    changed = await client.views.change(made.id, name="Broken", is_default=False, expected_version=1)
+    assert (changed.name, changed.address, changed.is_default) == ("Broken", "status=FAILED", False)
+    assert (await client.views.list_all(), await client.views.get(made.id)) == ([changed, shared], changed)
+    with pytest.raises(BadRequestError, match="colour"):
+        await client.views.change(made.id, address="colour=red")
+    with pytest.raises(RefusedError):
+        await client.views.delete(made.id, expected_version=1)
+    for view in (changed, shared):
+        await client.views.delete(view.id, expected_version=view.version)
+    assert await client.views.list_all() == []
 
 
 async def follow_events(client: AsyncClient) -> None:

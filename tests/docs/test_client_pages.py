@@ -28,6 +28,7 @@ from flowlet.client.asynchronous.retention import AsyncRetention
 from flowlet.client.asynchronous.schedules import AsyncSchedules
 from flowlet.client.asynchronous.teams import AsyncTeams
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
+from flowlet.client.asynchronous.views import AsyncViews
 from flowlet.client.synchronous.audit import Audit
 from flowlet.client.synchronous.inbox import Inbox
 from flowlet.client.synchronous.lanes import Lanes
@@ -36,6 +37,7 @@ from flowlet.client.synchronous.retention import Retention
 from flowlet.client.synchronous.schedules import Schedules
 from flowlet.client.synchronous.teams import Teams
 from flowlet.client.synchronous.users import Keys, Users
+from flowlet.client.synchronous.views import Views
 from flowlet.settings import Settings
 from flowlet.store.opening import open_store
 from tests.docs.pages import read_block_text, read_table_rows
@@ -49,6 +51,7 @@ DOCUMENTED_TYPES: dict[str, tuple[type, type]] = {
     "`client.keys`": (Keys, AsyncKeys),
     "`client.schedules`": (Schedules, AsyncSchedules),
     "`client.teams`": (Teams, AsyncTeams),
+    "`client.views`": (Views, AsyncViews),
     "`client.limits`": (Limits, AsyncLimits),
     "`client.lanes`": (Lanes, AsyncLanes),
     "`client.retention`": (Retention, AsyncRetention),

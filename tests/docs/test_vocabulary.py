@@ -23,6 +23,7 @@ from flowlet.cli.output import serialize_action, serialize_instance
 from flowlet.cli.serve import serve
 from flowlet.client.filters import Filter
 from flowlet.definition.definition import Definition
+from flowlet.operations.views.address import LABELS
 from flowlet.store.opening import open_store
 from flowlet.store.search.query import SearchQuery
 from flowlet.testing import Harness
@@ -30,7 +31,6 @@ from flowlet.web.api import workflows
 from flowlet.web.api.requests import CreateWorkflowRequest, WorkflowFilter
 from flowlet.web.api.responses import ActionResponse, WorkflowResponse
 from flowlet.web.api.waiting import WaitRequest
-from flowlet.web.console.lists.filters import LABELS
 from flowlet.workflow.outcome import ChildRequest
 from tests.docs.pages import ROOT
 from tests.docs.signatures import format_type, list_methods, list_options, list_parameters, list_properties
@@ -203,7 +203,7 @@ def test_the_filters_of_a_search_are_those_of_the_page() -> None:
         "flowlet.client.Filter": set(get_type_hints(Filter)),
         "REST": set(WorkflowFilter.model_json_schema()["properties"]),
         "Store": {field.name for field in dataclasses.fields(SearchQuery)} - PAGING_FIELDS,
-        "flowlet list": list_options(list_) - {"--limit", "--cursor", "--json", *TARGET_OPTIONS},
+        "flowlet list": list_options(list_) - {"--limit", "--cursor", "--json", "--view", *TARGET_OPTIONS},
         "Console": LABELS.keys() - {"q"},
     }
 

@@ -60,11 +60,12 @@ def _parse_variables(_: click.Context, __: click.Parameter, texts: tuple[str, ..
     callback=_parse_variables,
     help="Only with this variable: NAME=VALUE, NAME>=VALUE, or NAME~PART of a text; may be repeated.",
 )
+@click.option("--view", metavar="NAME", help="Those of this saved view, in its order; with no other filter.")
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", help="Continue after the page that printed this cursor.")
 @json_option
 @target_options
-def list_(as_json: bool, **filters: Any) -> None:
+def list_(as_json: bool, view: str | None, **filters: Any) -> None:
     """List instances, newest first.
 
     On a terminal the table fits its width: it loses columns, and long names are cut. --json has everything.
@@ -73,9 +74,12 @@ def list_(as_json: bool, **filters: Any) -> None:
     from flowlet.cli.targets.opening import run_on_target
 
     query = _build_query(**filters)
+    if view is not None and any(value for name, value in filters.items() if name not in ("limit", "cursor")):
+        raise click.UsageError("--view cannot be combined with other filters: change the view, or leave it out.")
 
     async def search(target: Target) -> SearchResult:
-        return await target.search(query)
+        found = query if view is None else await _read_view_query(target, view, query)
+        return await target.search(found)
 
     result = run_on_target(search)
     if as_json:
@@ -104,6 +108,17 @@ def _build_query(*, variables: list[VariableFilter], **filters: Any) -> SearchQu
         faults = [(field.partition(".")[0], fault) for field, fault in error.faults.items()]
         messages = [f"--{names.get(field, field).replace('_', '-')} {fault}." for field, fault in faults]
         raise click.UsageError(" ".join(messages)) from None
+
+
+async def _read_view_query(target: Target, name: str, page: SearchQuery) -> SearchQuery:
+    """Return the query of a saved view, for the same page as another query."""
+    from dataclasses import replace
+
+    from flowlet.cli.people.views import find_view
+    from flowlet.operations.views.address import read_view_address
+
+    address = read_view_address((await find_view(target, name)).address)
+    return replace(address.valid_query, limit=page.limit, cursor=page.cursor)
 
 
 def _print_instances(instances: tuple[Instance, ...]) -> None:

@@ -14,7 +14,7 @@ from flowlet.accounts.roles import Role
 from flowlet.cli.targets.target import ListedDefinition, ListedQuestion
 from flowlet.client import Action as ActionResponse
 from flowlet.client import ApiKey as ApiKeyResponse
-from flowlet.client import AuditEntry, Event, Executor, InboxEntry, Team
+from flowlet.client import AuditEntry, Event, Executor, InboxEntry, Team, View
 from flowlet.client import Definition as DefinitionResponse
 from flowlet.client import Instance as InstanceResponse
 from flowlet.client import Schedule as ScheduleResponse
@@ -27,6 +27,7 @@ from flowlet.instance.message import MessageWait
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
 from flowlet.store.people.teams import TeamRecord
+from flowlet.store.people.views import ViewRecord
 from flowlet.store.schedules.table import ScheduleRecord, ScheduleSource
 from flowlet.workflow.schedule import CatchUp, Overlap
 from flowlet.workflow.timetable import build_interval_spec
@@ -42,6 +43,7 @@ __all__ = [
     "build_schedule",
     "build_team",
     "build_user",
+    "build_view",
     "summarize_definition",
 ]
 
@@ -189,6 +191,16 @@ def build_team(response: Team) -> TeamRecord:
     return TeamRecord(
         **_read_fields(response, ("name", "version", "created_by", "modified_by")),
         members=tuple(response.members),
+        created=_to_microseconds(response.created),
+        modified=_to_microseconds(response.modified),
+    )
+
+
+def build_view(response: View) -> ViewRecord:
+    """Return a saved view of the API as one of the database."""
+    same = ("id", "name", "address", "is_shared", "is_default", "version", "created_by", "modified_by")
+    return ViewRecord(
+        **_read_fields(response, same),
         created=_to_microseconds(response.created),
         modified=_to_microseconds(response.modified),
     )

@@ -10,14 +10,16 @@ from flowlet.accounts.roles import Role
 from flowlet.auth.users import Users
 from flowlet.cli.targets.people import StatusChange
 from flowlet.operations.people.teams import TeamOperations
+from flowlet.operations.views.saved_views import ViewOperations
 from flowlet.store.opening import Store
 from flowlet.store.people.teams import TeamRecord
+from flowlet.store.people.views import ViewRecord
 
 __all__ = ["DatabasePeople"]
 
 
 class DatabasePeople:
-    """Users, API keys and teams of a database.
+    """Users, API keys, teams and saved views of a database.
 
     Args:
         store: The database.
@@ -29,6 +31,7 @@ class DatabasePeople:
         self._username = username
         self._users = Users(store)
         self._teams = TeamOperations(store)
+        self._views = ViewOperations(store)
 
     def now(self) -> int:
         """Return the store's time."""
@@ -92,3 +95,36 @@ class DatabasePeople:
     async def delete_team(self, name: str, *, expected_version: int | None) -> None:
         """Delete a team."""
         await self._teams.delete(name, username=self._username, expected_version=expected_version)
+
+    async def list_views(self) -> Sequence[ViewRecord]:
+        """Return the views that the user sees; one that is no user of Flowlet sees the shared ones."""
+        return await self._views.list_all(username=self._username)
+
+    async def create_view(self, name: str, address: str, *, is_shared: bool, is_default: bool) -> ViewRecord:
+        """Save an address of the list under a name."""
+        return await self._views.create(
+            name, address, username=self._username, is_shared=is_shared, is_default=is_default
+        )
+
+    async def change_view(
+        self,
+        id: int,
+        *,
+        name: str | None = None,
+        address: str | None = None,
+        is_default: bool | None = None,
+        expected_version: int | None = None,
+    ) -> ViewRecord:
+        """Rename a view, overwrite its address, or make it the default."""
+        return await self._views.change(
+            id,
+            username=self._username,
+            name=name,
+            address=address,
+            is_default=is_default,
+            expected_version=expected_version,
+        )
+
+    async def delete_view(self, id: int, *, expected_version: int | None) -> None:
+        """Delete a view."""
+        await self._views.delete(id, username=self._username, expected_version=expected_version)

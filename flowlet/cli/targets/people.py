@@ -1,4 +1,4 @@
-"""The people of a target: users, API keys and teams of a database or of a server."""
+"""The people of a target: users, API keys, teams and saved views of a database or of a server."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Literal, Protocol, TypeAlias
 from flowlet.accounts.models import ApiKey, User
 from flowlet.accounts.roles import Role
 from flowlet.store.people.teams import TeamRecord
+from flowlet.store.people.views import ViewRecord
 
 __all__ = ["PeopleTarget", "StatusChange"]
 
@@ -17,7 +18,7 @@ StatusChange: TypeAlias = Literal["disable", "enable"]
 
 
 class PeopleTarget(Protocol):
-    """Users, API keys and teams. An operation that raises has changed nothing."""
+    """Users, API keys, teams and saved views. An operation that raises has changed nothing."""
 
     def now(self) -> int:
         """Return the time, in microseconds since 1970 UTC."""
@@ -71,4 +72,28 @@ class PeopleTarget(Protocol):
 
     async def delete_team(self, name: str, *, expected_version: int | None) -> None:
         """Delete a team."""
+        ...
+
+    async def list_views(self) -> Sequence[ViewRecord]:
+        """Return the views of the workflow list that the user sees: the own ones, then the shared ones."""
+        ...
+
+    async def create_view(self, name: str, address: str, *, is_shared: bool, is_default: bool) -> ViewRecord:
+        """Save an address of the list under a name."""
+        ...
+
+    async def change_view(
+        self,
+        id: int,
+        *,
+        name: str | None = None,
+        address: str | None = None,
+        is_default: bool | None = None,
+        expected_version: int | None = None,
+    ) -> ViewRecord:
+        """Rename a view, overwrite its address, or make it the default."""
+        ...
+
+    async def delete_view(self, id: int, *, expected_version: int | None) -> None:
+        """Delete a view."""
         ...

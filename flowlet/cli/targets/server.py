@@ -30,7 +30,7 @@ from flowlet.client import WaitTimeoutError as ClientWaitTimeoutError
 from flowlet.clock import StoreClock, to_datetime, to_microseconds
 from flowlet.errors import VariablesError, WaitTimeoutError
 from flowlet.instance.action import Action
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import Instance, Status
 from flowlet.instance.message import Sent
 from flowlet.instance.new_instance import Created
 from flowlet.operations.people.inbox import InboxRequest
@@ -39,11 +39,15 @@ from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
 from flowlet.store.people.audit import AuditQuery
 from flowlet.store.schedules.table import ScheduleRecord
-from flowlet.store.search.query import SearchQuery, SearchResult
+from flowlet.store.search.query import TIME_COLUMNS, SearchQuery, SearchResult
 from flowlet.text import parse_number
 from flowlet.workflow.schedule import Schedule, find_schedule_faults
 
 __all__ = ["ServerTarget"]
+
+_SCHEDULED_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
+"""The statuses in which an instance has a next activation or a deadline."""
+_TIME_FILTERS = [f"{column}_{end}" for column in TIME_COLUMNS for end in ("from", "to")]
 
 
 class ServerSchedules:
@@ -140,7 +144,13 @@ class ServerTarget:
 
     async def search(self, query: SearchQuery) -> SearchResult:
         """Return a page of instances."""
-        page = await self._client.search(limit=query.limit, cursor=query.cursor, **_build_filter(query))
+        page = await self._client.search(
+            order_by=query.order_by,
+            descending=query.descending,
+            limit=query.limit,
+            cursor=query.cursor,
+            **_build_filter(query),
+        )
         instances = [build_instance(one) for one in page.instances]
         return SearchResult(tuple(instances), page.total, page.total_is_at_least, page.next_cursor)
 
@@ -225,13 +235,28 @@ def _parse_reference(text: str) -> Id:
 
 def _build_filter(query: SearchQuery) -> Filter:
     """Return the filters of a query that ``flowlet list`` has checked."""
-    created_from = None if query.created_from is None else to_datetime(query.created_from)
-    return {
+    times = {name: getattr(query, name) for name in _TIME_FILTERS}
+    filters: Filter = {
+        "id": query.id,
+        "prefix": query.prefix,
         "type": query.workflow_type,
-        "status": query.status,
+        "status": query.statuses or None,
         "state": query.state,
         "key": query.business_key,
         "group": query.executor_group,
-        "created_from": created_from,
+        "parent_id": query.parent_id,
+        "is_retrying": query.is_retrying,
+        "waits_for_version": query.waits_for_version,
+        "fingerprint": query.fingerprint,
+        "reason_contains": query.reason_contains,
         "vars": {one.name: one.value for one in query.variables} or None,
+        **{name: to_datetime(at) for name, at in times.items() if at is not None},  # type: ignore[typeddict-item]  # names of the filters
     }
+    if query.has_next:  # a list that is sorted by the next activation has only these; the API has the others last
+        scheduled = [one for one in query.statuses or _SCHEDULED_STATUSES if one in _SCHEDULED_STATUSES]
+        filters["next_activation_from"] = to_datetime(0)
+        if scheduled:
+            filters["status"] = scheduled
+        else:
+            filters["next_activation_to"] = to_datetime(0)
+    return filters

@@ -7,19 +7,20 @@ from datetime import timedelta
 
 from flowlet.accounts.models import ApiKey, User, make_username_key
 from flowlet.accounts.roles import Role
-from flowlet.cli.targets.api_records import build_key, build_team, build_user
+from flowlet.cli.targets.api_records import build_key, build_team, build_user, build_view
 from flowlet.cli.targets.people import StatusChange
 from flowlet.client import AsyncClient, ForbiddenError
 from flowlet.clock import StoreClock
 from flowlet.errors import NotFoundError, UnknownKeyError, UnknownUserError
 from flowlet.store.people.teams import TeamRecord
+from flowlet.store.people.views import ViewRecord
 from flowlet.text import MAX_NAME_LENGTH
 
 __all__ = ["ServerPeople"]
 
 
 class ServerPeople:
-    """Users, API keys and teams of a server. Its API names users by their ids, and people name them by their names.
+    """Users, API keys, teams and saved views of a server. Its API names users by ids, and people name them by names.
 
     Args:
         client: The client of the server.
@@ -30,6 +31,7 @@ class ServerPeople:
         self._users = client.users
         self._keys = client.keys
         self._teams = client.teams
+        self._views = client.views
 
     def now(self) -> int:
         """Return the time of this machine."""
@@ -109,6 +111,34 @@ class ServerPeople:
     async def delete_team(self, name: str, *, expected_version: int | None) -> None:
         """Delete a team."""
         await self._teams.delete(name, expected_version=expected_version)
+
+    async def list_views(self) -> Sequence[ViewRecord]:
+        """Return the views that the user of the API key sees."""
+        return [build_view(one) for one in await self._views.list_all()]
+
+    async def create_view(self, name: str, address: str, *, is_shared: bool, is_default: bool) -> ViewRecord:
+        """Save an address of the list under a name."""
+        return build_view(await self._views.create(name, address, is_shared=is_shared, is_default=is_default))
+
+    async def change_view(
+        self,
+        id: int,
+        *,
+        name: str | None = None,
+        address: str | None = None,
+        is_default: bool | None = None,
+        expected_version: int | None = None,
+    ) -> ViewRecord:
+        """Rename a view, overwrite its address, or make it the default."""
+        return build_view(
+            await self._views.change(
+                id, name=name, address=address, is_default=is_default, expected_version=expected_version
+            )
+        )
+
+    async def delete_view(self, id: int, *, expected_version: int | None) -> None:
+        """Delete a view."""
+        await self._views.delete(id, expected_version=expected_version)
 
     async def _read_disabled_ids(self) -> set[int]:
         """Return the ids of the disabled users. Who may not list users sees only keys of its own, and is enabled."""

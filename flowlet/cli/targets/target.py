@@ -166,7 +166,7 @@ class Target(Protocol):
 
     @property
     def people(self) -> PeopleTarget:
-        """The users, API keys and teams."""
+        """The users, API keys, teams and saved views."""
         ...
 
     async def find(self, reference: str) -> Instance:

@@ -22,6 +22,7 @@ from flowlet.client.asynchronous.schedules import AsyncSchedules
 from flowlet.client.asynchronous.teams import AsyncTeams
 from flowlet.client.asynchronous.transport import AsyncTransport
 from flowlet.client.asynchronous.users import AsyncKeys, AsyncUsers
+from flowlet.client.asynchronous.views import AsyncViews
 from flowlet.client.endpoints import Id, Variables, When
 from flowlet.client.models import Created, WaitedInstance
 from flowlet.client.retry import RetryPolicy
@@ -63,6 +64,7 @@ class AsyncClient(AsyncOperator):
         retention: What is kept and what is deleted, for admins.
         schedules: The schedules.
         teams: The teams.
+        views: The saved views of the workflow list.
         inbox: The instances that wait for a person.
         audit: Who did what, for admins.
         limits: The limits.
@@ -93,6 +95,7 @@ class AsyncClient(AsyncOperator):
         self.retention = AsyncRetention(self._transport)
         self.schedules = AsyncSchedules(self._transport)
         self.teams = AsyncTeams(self._transport)
+        self.views = AsyncViews(self._transport)
         self.inbox = AsyncInbox(self._transport)
         self.audit = AsyncAudit(self._transport)
         self.limits = AsyncLimits(self._transport)

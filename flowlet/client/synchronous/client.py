@@ -27,6 +27,7 @@ from flowlet.client.synchronous.schedules import Schedules
 from flowlet.client.synchronous.teams import Teams
 from flowlet.client.synchronous.transport import Transport
 from flowlet.client.synchronous.users import Keys, Users
+from flowlet.client.synchronous.views import Views
 from flowlet.clock import Clock, Duration, StoreClock
 
 __all__ = ["Client"]
@@ -64,6 +65,7 @@ class Client(Operator):
         retention: What is kept and what is deleted, for admins.
         schedules: The schedules.
         teams: The teams.
+        views: The saved views of the workflow list.
         inbox: The instances that wait for a person.
         audit: Who did what, for admins.
         limits: The limits.
@@ -94,6 +96,7 @@ class Client(Operator):
         self.retention = Retention(self._transport)
         self.schedules = Schedules(self._transport)
         self.teams = Teams(self._transport)
+        self.views = Views(self._transport)
         self.inbox = Inbox(self._transport)
         self.audit = Audit(self._transport)
         self.limits = Limits(self._transport)

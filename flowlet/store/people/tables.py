@@ -1,4 +1,4 @@
-"""The tables about people: the inbox, and how its rows are made and read."""
+"""The tables about people: the inbox, teams, the audit and saved views."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import orjson
 
 from flowlet.store.columns import Codec, Column, ColumnType, Index, Table
 
-__all__ = ["AUDIT", "INBOX", "PEOPLE_TABLES", "TEAM", "TEAM_MEMBER", "VOTE", "build_team_pattern"]
+__all__ = ["AUDIT", "INBOX", "PEOPLE_TABLES", "TEAM", "TEAM_MEMBER", "VIEW", "VOTE", "build_team_pattern"]
 
 ESCALATIONS_CODEC = Codec(
     lambda steps: orjson.dumps(steps).decode(),
     lambda text: tuple((at, tuple(teams)) for at, teams in orjson.loads(text)),
 )
+FLAG_CODEC = Codec(int, bool)
 NAMES_CODEC = Codec(lambda names: orjson.dumps(names).decode(), lambda text: tuple(orjson.loads(text)))
 
 INBOX = Table(
@@ -94,7 +95,27 @@ AUDIT = Table(
 )
 """Who did what: the operations of people, logins, and changes of users, keys, teams, schedules and limits."""
 
-PEOPLE_TABLES = (INBOX, VOTE, TEAM, TEAM_MEMBER, AUDIT)
+VIEW = Table(
+    "flowlet_view",
+    (
+        Column("id", ColumnType.IDENTITY, ""),
+        Column("owner_id", ColumnType.BIG),
+        Column("name", ColumnType.NAME),
+        Column("name_key", ColumnType.KEY),
+        Column("address", ColumnType.TEXT),
+        Column("is_default", ColumnType.FLAG, codec=FLAG_CODEC),
+        Column("version", ColumnType.BIG),
+        Column("created", ColumnType.BIG),
+        Column("created_by", ColumnType.NAME),
+        Column("modified", ColumnType.BIG),
+        Column("modified_by", ColumnType.NAME),
+    ),
+    # The owner 0 is everybody: a unique index takes NULLs for different.
+    indexes=(Index("flowlet_view_name", ("owner_id", "name_key"), is_unique=True),),
+)
+"""The saved views of the workflow list: those of each user, and those that all users share."""
+
+PEOPLE_TABLES = (INBOX, VOTE, TEAM, TEAM_MEMBER, AUDIT, VIEW)
 
 
 def build_team_pattern(name: str) -> str:

@@ -18,16 +18,22 @@ from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery, SearchResult
 from flowlet.store.search.renamed_states import build_renamed_conditions
 from flowlet.store.search.scan_limit import UNLIMITED, ScanRequest, compute_scan_window
-from flowlet.store.tables import WORKFLOW
+from flowlet.store.tables import IS_FAILING, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
 __all__ = ["is_scanning_search", "search_instances"]
 
+_READY_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
+"""The statuses of instances with a next activation."""
+
 
 def is_scanning_search(query: SearchQuery) -> bool:
-    """Return whether no index finds the matches of a query: it may read all instances to find none."""
+    """Return whether a query may read all instances to find none.
+
+    No index finds its matches, or one finds many, such as all that wait, whose texts are then read.
+    """
     is_named = query.id is not None or query.external_id is not None or query.business_key is not None
-    return not (is_named or _is_narrow(query))
+    return not is_named and (not _is_narrow(query) or _reads_texts(query))
 
 
 async def search_instances(session: DatabaseSession, query: SearchQuery, names: StateNames) -> SearchResult:
@@ -42,9 +48,12 @@ async def search_instances(session: DatabaseSession, query: SearchQuery, names: 
     renamed, renamed_values = await build_renamed_conditions(query, session, names)
     parts, values = build_conditions(query, session)
     parts, values = [*named, *renamed, *parts], {**named_values, **renamed_values, **values}
-    is_bounded = query.scan_limit is not None and not is_few and not _is_narrow(query)
+    is_bounded = query.scan_limit is not None and not is_few and await _is_wide(session, query, renamed_values)
     seen = await compute_scan_window(session, _build_scan_request(query, query.cursor)) if is_bounded else UNLIMITED
-    found = await _read_page(session, query, [*parts, *seen.conditions], {**values, **seen.binds})
+    # An index leaves no more instances than the scan limit: they are read and sorted. Else PostgreSQL's plan for any
+    # value walks all ids in their order, to find few of a rare type: 2 s of a million, instead of 80 ms.
+    is_sorted = query.scan_limit is not None and _reads_texts(query) and not seen.is_cut
+    found = await _read_page(session, query, [*parts, *seen.conditions], {**values, **seen.binds}, is_sorted=is_sorted)
     instances = tuple(found[: query.limit])
     has_more = len(found) > query.limit
     total, first = len(instances), seen
@@ -65,9 +74,12 @@ async def search_instances(session: DatabaseSession, query: SearchQuery, names: 
 
 
 async def _read_page(
-    session: DatabaseSession, query: SearchQuery, conditions: list[str], values: dict[str, Any]
+    session: DatabaseSession, query: SearchQuery, conditions: list[str], values: dict[str, Any], *, is_sorted: bool
 ) -> list[Instance]:
-    """Return the instances of a page, and one more if there is another page."""
+    """Return the instances of a page, and one more if there is another page.
+
+    With ``is_sorted`` no index is read in the order of the page: all that match are read and sorted.
+    """
     key = _build_sort_key(query)
     way, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     place = {**values, "row_limit": query.limit + 1, "row_offset": query.offset}
@@ -81,7 +93,8 @@ async def _read_page(
     order = f"id {way}" if query.order_by == "id" else f"{key} {way}, id {way}"
     # Only ids are sorted, and whole rows are read for one page: 10 times as fast on SQLite.
     where = _join_conditions(conditions)
-    ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {order} LIMIT :row_limit OFFSET :row_offset"
+    chosen = order.replace(f"{key} {way}", f"{key} + 0 {way}", 1) if is_sorted else order
+    ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {chosen} LIMIT :row_limit OFFSET :row_offset"
     sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} JOIN ({ids}) page ON id = found ORDER BY {order}"
     return INSTANCE_READER.parse_all(await session.fetch_rows(sql, place))
 
@@ -120,10 +133,44 @@ def _is_narrow(query: SearchQuery) -> bool:
     return not is_filtered and query.order_by in ("id", "created")
 
 
+def _reads_texts(query: SearchQuery) -> bool:
+    """Return whether the variables or the reason of each instance are read that the other conditions leave."""
+    return bool(query.variables) or query.reason_contains is not None
+
+
+async def _is_wide(session: DatabaseSession, query: SearchQuery, fingerprints: dict[str, Any]) -> bool:
+    """Return whether a query needs its scan limit.
+
+    One that reads texts needs none if an index leaves no more instances than that: they are counted, and no further.
+    """
+    if not _is_narrow(query) or not _reads_texts(query) or query.scan_limit is None:
+        return not _is_narrow(query)
+    parts, values = build_conditions(_keep_indexed_conditions(query), session)
+    if query.fingerprint is not None:
+        binds = {name: value for name, value in fingerprints.items() if name.startswith("fingerprint")}
+        parts, values = [*parts, IS_FAILING, f"fingerprint IN (:{', :'.join(binds)})"], {**values, **binds}
+    return await _count_rows(session, parts, values, limit=query.scan_limit + 1) > query.scan_limit
+
+
+def _keep_indexed_conditions(query: SearchQuery) -> SearchQuery:
+    """Return a query with the conditions of another one that an index answers, but not its fingerprint."""
+    return SearchQuery(
+        workflow_type=query.workflow_type,
+        status=query.statuses or (_READY_STATUSES if query.has_next else ()),
+        parent_id=query.parent_id,
+        is_retrying=query.is_retrying or None,
+        waits_for_version=query.waits_for_version or None,
+    )
+
+
 async def _count_matches(session: DatabaseSession, parts: Sequence[str], values: dict[str, Any]) -> int:
     # Counted up to one beyond the limit: counting a million rows costs 100 ms and more.
+    return await _count_rows(session, parts, values, limit=MAX_COUNTED + 1)
+
+
+async def _count_rows(session: DatabaseSession, parts: Sequence[str], values: dict[str, Any], *, limit: int) -> int:
     sql = f"SELECT COUNT(*) FROM (SELECT id FROM {WORKFLOW} WHERE {_join_conditions(parts)} LIMIT :most) counted"
-    ((total,),) = await session.fetch_rows(sql, {**values, "most": MAX_COUNTED + 1})
+    ((total,),) = await session.fetch_rows(sql, {**values, "most": limit})
     return int(total)
 
 

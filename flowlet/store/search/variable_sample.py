@@ -20,7 +20,11 @@ async def read_variable_sample(session: DatabaseSession, workflow_type: str | No
     One that cannot be read has the name ``unreadable``.
     """
     where = "WHERE workflow_type = :type" if workflow_type is not None else ""
-    newest = f"SELECT id, vars FROM {WORKFLOW} {where} ORDER BY id DESC LIMIT {MAX_SAMPLED}"
-    sql = f"SELECT vars FROM ({newest}) newest WHERE LENGTH(vars) <= {MAX_SAMPLED_LENGTH}"
+    # Only ids are selected by the type. With the variables, PostgreSQL's plan for any type reads all instances to find
+    # fifty of a rare one: 3.3 s of a million, instead of 23 ms.
+    newest = f"SELECT id AS sampled FROM {WORKFLOW} {where} ORDER BY id DESC LIMIT {MAX_SAMPLED}"
+    sql = (
+        f"SELECT vars FROM {WORKFLOW} JOIN ({newest}) newest ON id = sampled WHERE LENGTH(vars) <= {MAX_SAMPLED_LENGTH}"
+    )
     rows = await session.fetch_rows(sql, {} if workflow_type is None else {"type": workflow_type})
     return [parse_shown_object(text) for (text,) in rows]

@@ -13,6 +13,7 @@ from flowlet.web import problems
 from flowlet.web.auth import SAFE_METHODS, SESSION_COOKIE, read_api_key
 from flowlet.web.console.flash import redirect_with_error
 from flowlet.web.console.form_page import find_form_page, find_page_above
+from flowlet.web.console.kept_form import keep_request_form
 from flowlet.web.console.layout import render_page
 from flowlet.web.console.markup import capitalize_first
 from flowlet.web.forms import STALE_PAGE_MESSAGE
@@ -48,4 +49,8 @@ async def _redirect_to_login() -> Response | Redirection:
     if request.headers.get("Sec-Fetch-Site") == "cross-site" and SESSION_COOKIE not in request.cookies:
         # After a link on another site a browser withholds a SameSite=Strict cookie; it sends it when our page reloads.
         return await render_page("login/continue.html", next_url=wanted)
+    if kept := await keep_request_form():
+        return await render_page(
+            "login/login.html", status=401, username="", next_url=wanted, has_ended=True, kept_form=kept
+        )
     return redirect(f"/login?{urlencode({'next': wanted})}", 303)

@@ -74,6 +74,7 @@ _PATH_PARAMETER_DESCRIPTIONS = {
     "schedules": {"name": "The schedule's name."},
     "teams": {"id": _WORKFLOW_ID, "name": "The team's name."},
     "users": {"id": "The user's id."},
+    "views": {"id": "The view's id."},
     "bulk": {"id": "The `runId` of the bulk operation."},
     "keys": {"id": "The API key's id, its public part."},
     "retention": {"id": _WORKFLOW_ID},

@@ -12,7 +12,7 @@ from flowlet.definition.versions.state_names import StateNames
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import open_store
 from flowlet.store.search.page import search_instances
-from flowlet.store.search.query import SearchQuery
+from flowlet.store.search.query import SearchQuery, VariableFilter
 from tests.databases import find_schema
 from tests.store.store_harness import NOW, StoreHarness
 
@@ -45,10 +45,12 @@ class ExplainingSearchSession:
     def __init__(self, session: DatabaseSession) -> None:
         self._session = session
         self.plan = ""
+        self.statements: list[str] = []
 
     async def fetch_rows(self, sql: str, values: dict[str, Any]) -> Any:
         explained = await self._session.fetch_rows(EXPLAIN_SQL[self._session.dialect.name] + sql, values)
         self.plan += "".join(f"{tuple(row)}\n" for row in explained)
+        self.statements.append(sql)
         return await self._session.fetch_rows(sql, values)
 
     def __getattr__(self, name: str) -> Any:
@@ -90,6 +92,24 @@ async def test_an_index_answers_each_search_that_one_is_there_for(store_harness:
         assert words[connections.dialect.name] in plan, (query, plan)
         assert "Seq Scan" not in plan, (query, plan)
         assert found < 1_000
+
+
+async def test_of_few_that_an_index_leaves_no_other_index_is_walked(store_harness: StoreHarness) -> None:
+    """PostgreSQL plans a statement for any value after five runs: it would take a rare type for a common one."""
+    text = [VariableFilter("colour", "red")]
+    fewest: list[dict[str, Any]] = [{"workflow_type": "Rare"}, {"status": "NEW"}, {"status": "CANCELLED"}]
+
+    async def read_statements(session: DatabaseSession) -> list[str]:
+        explaining = ExplainingSearchSession(session)
+        for query in fewest:
+            whole = SearchQuery(**query, variables=text, scan_limit=1_000)
+            await search_instances(explaining, whole, StateNames({}))  # type: ignore[arg-type]  # as good as a session
+        return explaining.statements
+
+    statements = await store_harness.store.connections.read(read_statements)
+
+    pages = [sql for sql in statements if ":row_limit" in sql]
+    assert ["ORDER BY id + 0 DESC" in sql for sql in pages] == [True, True, True]
 
 
 async def explain_search(session: DatabaseSession, query: dict[str, Any]) -> tuple[str, int]:

@@ -9,7 +9,9 @@ import pytest
 
 from flowlet.clock import VirtualClock
 from flowlet.instance.instance import Status
+from flowlet.instance.version_gate import GATE_PREFIX
 from flowlet.store.opening import open_store
+from flowlet.store.search.query import VariableFilter
 from tests.databases import find_schema
 from tests.store.store_harness import NOW, StoreHarness
 
@@ -162,6 +164,49 @@ async def test_what_an_index_finds_is_found_however_far_it_is(
             found = await store_harness.search_instances(**query, scan_limit=4)
 
             assert found == await store_harness.search_instances(**query)
+
+
+SHARED_BY_MANY: list[dict[str, Any]] = [
+    {"status": "FAILED"},
+    {"status": ["FAILED", "PAUSED"], "workflow_type": "Common"},
+    {"parent_id": 99},
+    {"is_retrying": True},
+    {"fingerprint": "f0"},
+    {"waits_for_version": True},
+    {"has_next": True},
+]
+
+
+@pytest.mark.parametrize("text", [{"variables": [VariableFilter("n", 3)]}, {"reason_contains": "STOCK-3"}])
+async def test_what_an_index_finds_is_not_read_beyond_the_reach_for_a_text(
+    store_harness: StoreHarness, subtests: pytest.Subtests, text: dict[str, Any]
+) -> None:
+    for query in SHARED_BY_MANY:
+        with subtests.test(str(query)):
+            await make_all_alike(store_harness, query)
+
+            cut = await store_harness.search_instances(**query, **text, scan_limit=4)
+            walked, pages = await walk_pages(store_harness, **query, **text, scan_limit=4)
+            everything = await store_harness.search_instances(**query, **text, scan_limit=20)
+            without_text = await store_harness.search_instances(**query, scan_limit=4)
+
+            assert (cut.instances, cut.is_cut) == ((), True)
+            assert (walked, pages > 3) == (["3"], True)
+            assert ([one.external_id for one in everything.instances], everything.is_cut) == (["order-3"], False)
+            assert (without_text.is_cut, without_text.total > 4) == (False, True)
+
+
+async def make_all_alike(store_harness: StoreHarness, query: dict[str, Any]) -> None:
+    """Let every instance match the part of a query that an index answers."""
+    status = {"has_next": "NEW", "waits_for_version": "NEW", "is_retrying": "NEW"}.get(next(iter(query)), "FAILED")
+    sql = (
+        "UPDATE flowlet_workflow SET status = :status, parent_id = 99, attempt = 1, fingerprint = 'f0', failed = :at, "
+        "gate = :gate, next_activation = :at, vars = :vars, reason = :reason WHERE external_id = :name"
+    )
+    for number in range(20):
+        names = {"name": f"order-{number}", "vars": f'{{"n":{number}}}', "reason": f"no stock-{number}."}
+        gate = f"{GATE_PREFIX}x" if "waits_for_version" in query else None
+        await store_harness.execute_sql(sql, status=status, gate=gate, at=NOW, **names)
 
 
 async def test_sorted_by_what_changes_the_newest_are_sorted(store_harness: StoreHarness) -> None:

@@ -36,6 +36,7 @@ DURATION_STRATEGY = st.builds("{}{}".format, st.integers(1, 99), st.sampled_from
 schemathesis.openapi.format("name", NAME_STRATEGY)
 schemathesis.openapi.format("trimmed", NAME_STRATEGY)
 schemathesis.openapi.format("length-of-time", DURATION_STRATEGY)
+schemathesis.openapi.format("list-address", st.sampled_from(["", "status=FAILED&sort=-modified", "column=vars.a"]))
 schemathesis.openapi.format("cursor", st.just(""))
 schemathesis.openapi.format("cron", st.sampled_from(["0 3 * * *", "*/15 2 * * MON", "@daily"]))
 schemathesis.openapi.format("timezone", st.sampled_from(["UTC", "Europe/Berlin", "Africa/Cairo"]))

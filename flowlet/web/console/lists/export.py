@@ -16,10 +16,10 @@ from flowlet.definition.people.summary import read_shown_vars
 from flowlet.definition.registry import Registry
 from flowlet.instance.instance import Instance
 from flowlet.instance.json_text import write_json
+from flowlet.operations.views.columns import find_variable, format_variable
 from flowlet.web.api.responses import WorkflowResponse
 from flowlet.web.auth import get_principal
 from flowlet.web.bulk import search_pages
-from flowlet.web.console.lists.columns import find_variable, format_variable
 from flowlet.web.console.lists.filters import Filters
 from flowlet.web.schemas import format_rfc3339
 from flowlet.web.services import get_services

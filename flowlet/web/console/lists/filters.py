@@ -10,37 +10,15 @@ from urllib.parse import parse_qsl, urlencode
 from flowlet.clock import to_datetime
 from flowlet.errors import SearchError
 from flowlet.instance.fingerprint import extract_message
-from flowlet.instance.instance import ENDED_STATUSES, Instance
+from flowlet.instance.instance import Instance
+from flowlet.operations.views.address import COLUMN_FIELD, LABELS, VIEW_FIELD, read_list_address
+from flowlet.operations.views.columns import DEFAULT_COLUMNS, ListColumn
 from flowlet.store.search.query import SearchQuery, VariableFilter
 from flowlet.text import clean_text
-from flowlet.web.console.lists.columns import DEFAULT_COLUMNS, ListColumn, build_columns
-from flowlet.web.console.lists.filter_values import FIELD_NAMES, read_field
 from flowlet.web.forms import MAX_FIELDS
 from flowlet.web.problems import ProblemError, build_faults_problem
 
-__all__ = ["COLUMN_FIELD", "LABELS", "Filters", "parse_filter_pairs", "read_filters"]
-
-LABELS = {
-    "q": "Search",
-    "type": "Type",
-    "status": "Status",
-    "state": "State",
-    "group": "Group",
-    "parent": "Child of",
-    "created_from": "Created from",
-    "created_to": "Created before",
-    "modified_from": "Modified from",
-    "modified_to": "Modified before",
-    "retrying": "Retrying",
-    "gated": "Waits for a version",
-    "error": "Error",
-    "reason": "Reason contains",
-    "variable": "Variable",
-}
-"""The label of every filter by its name in the URL, in the order of the chips."""
-COLUMN_FIELD = "column"
-"""The name of a chosen column in the URL; each column is a field."""
-_REPEATED_FIELDS = ("status", COLUMN_FIELD)
+__all__ = ["Filters", "parse_filter_pairs", "read_filters"]
 
 MAX_CHIP_LENGTH = 60
 
@@ -117,6 +95,10 @@ class Filters:
         """Return the same filters with the message of their error, taken from one of the found instances."""
         return replace(self, message=extract_message(found[0].reason)) if found and "error" in self.raw_values else self
 
+    def with_view_fault(self, fault: str) -> Filters:
+        """Return the same filters; with the fault of their saved view, if there is one, they search nothing."""
+        return replace(self, faults={**self.faults, VIEW_FIELD: fault}, query=None) if fault else self
+
     def with_variable_name(self, name: str) -> Filters:
         """Return the same filters with another name of their variable; all addresses have this one from now on."""
         (variable,) = self.valid_query.variables
@@ -141,6 +123,11 @@ class Filters:
         found = [text for name, text in words.items() if name in self.raw_values]
         return found + [one.description for one in (self.query.variables if self.query else ())]
 
+    @property
+    def address(self) -> str:
+        """The filters, the order and the columns, as a saved view holds them."""
+        return urlencode(self.list_pairs(VIEW_FIELD))
+
     def get_value(self, name: str) -> str:
         """Return the value of a field; "" if there is none."""
         return self.raw_values.get(name, ("",))[0]
@@ -152,7 +139,7 @@ class Filters:
 
     def list_pairs(self, *excluded_names: str) -> list[tuple[str, str]]:
         """Return all names and values of the URL, columns included, without some names, and without the cursor."""
-        kept = [name for name in (*LABELS, "sort", COLUMN_FIELD) if name not in excluded_names]
+        kept = [name for name in (*LABELS, "sort", COLUMN_FIELD, VIEW_FIELD) if name not in excluded_names]
         return [(name, value) for name in kept for value in self.raw_values.get(name, ())]
 
     def build_url(
@@ -190,34 +177,8 @@ def read_filters(pairs: Iterable[tuple[str, str]], **query_fields: Any) -> Filte
         pairs: The fields of the URL, in their order.
         query_fields: Further fields of the query.
     """
-    given: dict[str, tuple[str, ...]] = {}
-    for name, value in pairs:
-        text = value.strip()
-        if text and name in (*LABELS, "sort", "cursor", COLUMN_FIELD) and text not in given.get(name, ()):
-            given[name] = (*given.get(name, ()), text)
-    several = [name for name, values in given.items() if len(values) > 1 and name not in _REPEATED_FIELDS]
-    faults = dict.fromkeys(several, "Given more than once")
-    columns: tuple[ListColumn, ...] = DEFAULT_COLUMNS
-    try:
-        columns = build_columns(given[COLUMN_FIELD]) if COLUMN_FIELD in given else columns
-    except ValueError as error:
-        faults[COLUMN_FIELD] = str(error)
-    fields: dict[str, Any] = {}
-    for name, values in given.items():
-        if name == COLUMN_FIELD:
-            continue
-        try:
-            fields |= read_field(name, values)
-        except ValueError as error:
-            faults.setdefault(name, str(error))
-    if ENDED_STATUSES.intersection(given.get("status", ())):
-        fields.pop("has_next", None)
-    try:
-        query = SearchQuery(**{**fields, **query_fields})
-    except SearchError as error:
-        found = {FIELD_NAMES.get(path.partition(".")[0], path): fault for path, fault in error.faults.items()}
-        return Filters(given, {**found, **faults}, None, columns=columns)
-    return Filters(given, faults, None if faults else query, columns=columns)
+    found = read_list_address(pairs, **query_fields)
+    return Filters(found.raw_values, found.faults, found.query, columns=found.columns)
 
 
 def parse_filter_pairs(query_string: str) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import dataclass
 
 from quart import Blueprint, Response, redirect, request
 from werkzeug.wrappers import Response as Redirection
@@ -12,19 +13,30 @@ from flowlet.accounts.access import CONSOLE, set_access
 from flowlet.accounts.roles import Role
 from flowlet.auth.known_devices import DEVICE_LIFETIME, KnownDevices
 from flowlet.web.auth import SESSION_COOKIE, allow_anonymous, refuse_cross_site, require_role
+from flowlet.web.console.kept_form import KEPT_FIELD, KeptForm, restore_form
 from flowlet.web.console.layout import render_page
 from flowlet.web.cookies import set_cookie
-from flowlet.web.forms import read_request_form
+from flowlet.web.forms import compute_csrf_token, read_request_form
 from flowlet.web.paths import HOME_PATH, sanitize_redirect_target
 from flowlet.web.services import get_services
 
 __all__ = ["blueprint", "describe_wait", "read_client_address"]
 
-MAX_FORM_BYTES = 32_768
-"""The size limit of a login form: a username, a password and a URL of maximum length, with 12 bytes per character."""
+MAX_FORM_BYTES = 65_536
+"""The size limit of a login form: a username, a password and a URL of maximum length, with 12 bytes per character, and
+a form of the session that has ended."""
 
 DEVICE_COOKIE = "flowlet_device"
 """Names a browser with which a user has logged in before."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoginTarget:
+    """Where a login leads: to a page, or to a form that arrived after the session had ended; "" without one."""
+
+    url: str
+    kept_form: str
+
 
 _WRONG_CREDENTIALS = "Wrong username or password."
 
@@ -39,7 +51,7 @@ async def show_login() -> Response:
     was_redirected = "next" in request.args
     has_ended = was_redirected and _read_session_cookie() != ""
     wanted = sanitize_redirect_target(request.args.get("next", HOME_PATH))
-    return await render_page("login/login.html", username="", next_url=wanted, has_ended=has_ended)
+    return await render_page("login/login.html", username="", next_url=wanted, has_ended=has_ended, kept_form="")
 
 
 @blueprint.post("/login")
@@ -53,7 +65,7 @@ async def log_in() -> Response | Redirection:
     username, password, wanted = (
         given.get_text("username"),
         given.get_text("password"),
-        sanitize_redirect_target(given.get_text("next")),
+        LoginTarget(sanitize_redirect_target(given.get_text("next")), given.get_text(KEPT_FIELD)),
     )
     here, address = get_services(), read_client_address()
     devices = KnownDevices(here.store)
@@ -67,9 +79,11 @@ async def log_in() -> Response | Redirection:
         logger.info("login from %s refused: wrong username or password", address)
         return await _render_login(username, wanted, 401, _WRONG_CREDENTIALS)
     here.login_limiter.record_success(username, address, device=device)
-    if before := _read_session_cookie():
+    before = _read_session_cookie()
+    kept = await restore_form(wanted.kept_form, before, username)
+    if before:
         await here.users.sessions.close_session(before)
-    answer = redirect(wanted, 303)
+    answer = redirect(wanted.url, 303) if kept is None else await _render_kept_form(kept, wanted.url, opened[0])
     set_cookie(answer, SESSION_COOKIE, opened[0], max_age=round(here.settings.session_lifetime.total_seconds()))
     if signed := await devices.sign(username):
         set_cookie(answer, DEVICE_COOKIE, signed, max_age=round(DEVICE_LIFETIME.total_seconds()))
@@ -89,7 +103,7 @@ async def log_out() -> Redirection:
 
 
 async def _render_login(
-    username: str, next_url: str, status: int, message: str, headers: dict[str, str] | None = None
+    username: str, wanted: LoginTarget, status: int, message: str, headers: dict[str, str] | None = None
 ) -> Response:
     """Return the form with the entered username and the fault."""
     return await render_page(
@@ -98,9 +112,16 @@ async def _render_login(
         headers=headers,
         has_ended=False,
         username=username,
-        next_url=next_url,
+        next_url=wanted.url,
+        kept_form=wanted.kept_form,
         message=message,
     )
+
+
+async def _render_kept_form(kept: KeptForm, next_url: str, session: str) -> Response:
+    """Return the page that sends a form again, with the CSRF token of the new session."""
+    token = compute_csrf_token(session)
+    return await render_page("login/resend.html", is_form_kept=True, kept=kept, next_url=next_url, token=token)
 
 
 def _read_session_cookie() -> str:

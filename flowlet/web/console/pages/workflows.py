@@ -9,13 +9,10 @@ from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.people.summary import read_shown_vars
+from flowlet.errors import SearchError
 from flowlet.instance.instance import Instance, Status
-from flowlet.store.search.query import SearchResult
-from flowlet.text import clean_text
-from flowlet.web.auth import get_principal, require_role
-from flowlet.web.console.flash import redirect_with_error
-from flowlet.web.console.layout import render_page
-from flowlet.web.console.lists.columns import (
+from flowlet.operations.views.address import COLUMN_FIELD, LABELS, VIEW_FIELD
+from flowlet.operations.views.columns import (
     COLUMNS,
     decode_columns,
     encode_columns,
@@ -23,8 +20,14 @@ from flowlet.web.console.lists.columns import (
     format_variable,
     name_variable_columns,
 )
+from flowlet.store.search.query import SearchResult
+from flowlet.text import clean_text
+from flowlet.web.auth import get_principal, require_role
+from flowlet.web.console.flash import redirect_with_error
+from flowlet.web.console.layout import render_page
 from flowlet.web.console.lists.export import export_csv, export_json
-from flowlet.web.console.lists.filters import COLUMN_FIELD, LABELS, Filters, parse_filter_pairs, read_filters
+from flowlet.web.console.lists.filters import Filters, parse_filter_pairs, read_filters
+from flowlet.web.console.lists.saved_views import read_view_row
 from flowlet.web.console.lists.variable_names import correct_variable_name, list_variable_names
 from flowlet.web.console.pages.bulk import OPERATIONS
 from flowlet.web.cookies import set_cookie
@@ -46,9 +49,12 @@ blueprint = Blueprint("workflow_list", __name__)
 
 @blueprint.get("/workflows")
 @require_role(Role.VIEWER)
-async def show_workflows() -> Response:
-    """Show the matching workflows, the newest first."""
-    filters = _read_list_filters()
+async def show_workflows() -> Response | Redirection:
+    """Show the matching workflows, the newest first, or go to the address of a saved view."""
+    view_row = await read_view_row(list(request.args.items(multi=True)))
+    if view_row.target:
+        return redirect(view_row.target, 303)
+    filters = _read_list_filters().with_view_fault(view_row.fault)
     filters = await correct_variable_name(filters)
     found = await get_services().store.queries.search(filters.query) if filters.query else _EMPTY_RESULT
     filters = filters.with_error_message(found.instances)
@@ -56,6 +62,7 @@ async def show_workflows() -> Response:
         "workflows/workflows.html",
         status=400 if filters.faults else 200,
         filters=filters,
+        view_row=view_row,
         labels=LABELS,
         result=found,
         next_url=filters.build_url(cursor=found.next_cursor) if found.next_cursor else None,
@@ -103,8 +110,18 @@ async def download_json() -> Response:
 
 
 async def _read_export_filters() -> Filters:
-    """Return the filters of a file, which starts at the first page."""
-    filters = read_filters(pair for pair in request.args.items(multi=True) if pair[0] != "cursor")
+    """Return the filters of a file, which starts at the first page; an address with only a view means that of it.
+
+    Raises:
+        SearchError: If the filters have faults, or there is no such view.
+    """
+    pairs = [pair for pair in request.args.items(multi=True) if pair[0] != "cursor"]
+    if VIEW_FIELD in request.args:
+        row = await read_view_row(pairs)
+        if row.fault:
+            raise SearchError({VIEW_FIELD: row.fault})
+        pairs = parse_filter_pairs(row.target.partition("?")[2]) or pairs
+    filters = read_filters(pairs)
     return await correct_variable_name(filters)
 
 

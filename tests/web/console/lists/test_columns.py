@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from flowlet.web.console.lists.columns import (
+from flowlet.operations.views.columns import (
     COLUMNS,
     DEFAULT_COLUMNS,
     build_columns,

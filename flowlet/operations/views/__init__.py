@@ -1,0 +1,1 @@
+"""Saved views of the workflow list: what its address may hold, and the operations on views."""
