@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowlet.client import AsyncClient, LaneKind, NotFoundError, RefusedError
+from flowlet.client import AsyncClient, BadRequestError, LaneKind, NotFoundError, RefusedError
 from flowlet.definition.limits.limit_policy import build_limit_policy
 from flowlet.workflow.limits import Limit, Rate
 from tests.client.served_api import ServedApi
@@ -26,7 +26,10 @@ async def hold_limits(client: AsyncClient, served: ServedApi) -> None:
         await client.limits.hold("Orders", state="charge", reason="again")
     with pytest.raises(NotFoundError):
         await client.limits.release("Orders")
-    assert (await client.limits.release("Orders", "charge")).held is None
+    with pytest.raises(BadRequestError, match="from a millisecond to 31 days"):
+        await client.limits.release("Orders", "charge", interval="32 days")
+    released = await client.limits.release("Orders", "charge", interval="100ms")
+    assert (released.held, released.opened_interval_seconds, released.opened_until) == (None, 0.1, None)
 
 
 async def pause_lanes(client: AsyncClient, served: ServedApi) -> None:

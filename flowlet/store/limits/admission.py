@@ -24,6 +24,7 @@ from flowlet.store.limits.survey import (
     Survey,
     compute_allowance,
     count_running,
+    count_use,
     is_probe_running,
     read_limit,
     resolve_limits,
@@ -110,7 +111,7 @@ async def _admit(session: DatabaseSession, request: AdmissionRequest, survey: Su
         stored = await read_limit(session, request.scope, lock=lock)
         if stored is None:
             return Admission((), survey.next_due, is_blocked=True, last_gate=request.after)
-        record = await resolve_limits(session, stored, request)
+        record = await _begin_opening(session, await resolve_limits(session, stored, request), request.now)
         if compute_allowance(record, request.now) == 0 or await is_probe_running(session, record):
             return Admission((), survey.next_due, is_blocked=True, last_gate=request.after)
     ids = await _lock_candidates(session, request, survey.candidates, record)
@@ -121,6 +122,14 @@ async def _admit(session: DatabaseSession, request: AdmissionRequest, survey: Su
     if stored is not None and record is not None:
         await _save(session, stored, record, request.now, ids)
     return Admission(leased, survey.next_due, survey.is_blocked or not ids, survey.last_gate)
+
+
+async def _begin_opening(session: DatabaseSession, record: LimitRecord, now: int) -> LimitRecord:
+    """Return the limit with when its opening ends: at the first admission it is known how many instances wait."""
+    waiting = 0
+    if record.opened_interval is not None and record.opened_until is None and record.held_at is None:
+        _, waiting = await count_use(session, record.scope, now)
+    return record.begin_opening(now, waiting) if record.held_at is None else record
 
 
 async def _has_other_version(session: DatabaseSession, request: AdmissionRequest) -> bool:
@@ -167,8 +176,8 @@ def _build_filter(request: AdmissionRequest) -> QueueFilter:
 async def _save(
     session: DatabaseSession, stored: LimitRecord, record: LimitRecord, now: int, ids: Sequence[int]
 ) -> None:
-    """Write what an admission changes in the row of the limit: its tokens, and the instance that is tried."""
-    record = record.take_tokens(len(ids), now)
+    """Write what an admission changes in the row of the limit: tokens, the opening, and the instance that is tried."""
+    record = record.take_tokens(len(ids), now).take_opened(len(ids), now)
     if ids and record.is_broken:
         record = replace(record, probe_id=ids[0])
     if record != stored:
