@@ -1,37 +1,10 @@
-"""Limits, and the lanes that are paused, as the API returns them."""
+"""Limits, as the API returns them."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from flowlet.client.models import ResponseModel, UtcDatetime
 
-__all__ = ["LaneKind", "LanePause", "LimitUse"]
-
-
-class LaneKind(StrEnum):
-    """What a lane is: all instances of one workflow, or of one executor group."""
-
-    WORKFLOW = "workflow"
-    GROUP = "group"
-
-
-class LanePause(ResponseModel):
-    """The pause of a lane.
-
-    Attributes:
-        kind: Whether the lane is a whole workflow or an executor group.
-        name: The name of the workflow or the group.
-        paused: Since when no executor claims from it.
-        paused_by: The user who has paused it.
-        reason: Why.
-    """
-
-    kind: LaneKind
-    name: str
-    paused: UtcDatetime
-    paused_by: str
-    reason: str
+__all__ = ["LimitUse"]
 
 
 class LimitUse(ResponseModel):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from flowlet.clock import Duration, format_duration, parse_duration, to_datetime, to_microseconds
 from flowlet.errors import DurationError, RefusedError
 from flowlet.instance.instance import Instance, Status
-from flowlet.instance.limit_gate import LimitGate
+from flowlet.instance.limit_gate import NO_VALUE, LimitGate
 from flowlet.store.limits.limits import LimitUse
 from flowlet.store.limits.table import LimitRecord
 from flowlet.store.opening import Store
@@ -163,13 +163,17 @@ def describe_wait(record: LimitRecord, running: int, key: str) -> str:
     if hold := describe_hold(record):
         return f"It waits for {subject}, which is {hold}."
     if record.capacity is not None and running >= record.capacity:
-        of = f" for {record.key_variable} {key!r}" if record.key_variable else ""
+        of = f" {_format_key(record.key_variable, key)}" if record.key_variable else ""
         return f"It waits for a slot of {subject} ({running:,} of {record.capacity:,} in use{of})."
     if opening := describe_opening(record):
         return f"It waits for {subject}, which is {opening}."
     if record.rate_count is not None:
         return f"It waits for {subject}: {record.rate_count:,} attempts begin per {_format(record.rate_period)}."
     return f"It waits for a slot of {subject}, and is about to run."
+
+
+def _format_key(variable: str, key: str) -> str:
+    return f"without {variable}" if key == NO_VALUE else f"for {variable} {key!r}"
 
 
 def _check_not_held(record: LimitRecord) -> None:

@@ -44,6 +44,11 @@ async def pause_lanes(client: AsyncClient, served: ServedApi) -> None:
         "the bank moves",
     )
     await client.lanes.pause("group", "night", reason="an upgrade")
+    id = (await client.create("Orders", group="night")).id
+    detail = (await client.get(id)).lane_pause
+    assert detail is not None
+    assert (detail.kind, detail.name, detail.paused_by, detail.reason) == ("group", "night", "ada", "an upgrade")
+    assert (await client.search(group="night")).instances[0].lane_pause is None
     assert [(one.kind, one.name) for one in await client.lanes.list_paused()] == [
         (LaneKind.GROUP, "night"),
         (LaneKind.WORKFLOW, "Orders"),
@@ -54,5 +59,6 @@ async def pause_lanes(client: AsyncClient, served: ServedApi) -> None:
         await client.lanes.pause("group", "night", reason="again")
     assert (await client.lanes.resume("group", "night")).reason == "an upgrade"
     await client.lanes.resume("workflow", "Orders")
+    assert (await client.get(id)).lane_pause is None
     with pytest.raises(RefusedError):
         await client.lanes.resume("workflow", "Orders")

@@ -84,6 +84,10 @@ class LanePause:
     paused_by: str
     reason: str
 
+    def includes(self, type: str, group: str) -> bool:
+        """Return whether instances of a workflow in an executor group are in the lane."""
+        return self.name == (type if self.kind is LaneKind.WORKFLOW else group)
+
 
 @dataclass(frozen=True, slots=True)
 class LimitRecord:
