@@ -24,7 +24,7 @@ from flowlet.client.errors import (
 from flowlet.client.events import Event, EventGap
 from flowlet.client.filters import EventFilter, Filter
 from flowlet.client.inbox import InboxEntry, InboxPage, InboxVote
-from flowlet.client.limits import LaneKind, LanePause, LimitUse
+from flowlet.client.limits import LimitUse
 from flowlet.client.models import (
     Action,
     Answer,
@@ -33,6 +33,8 @@ from flowlet.client.models import (
     Child,
     Created,
     Instance,
+    LaneKind,
+    LanePause,
     Message,
     PermittedOperations,
     Refusal,

@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from pydantic import BaseModel
 
 from flowlet.client.filters import EventFilter, Filter, encode_fields, reject_empty_filters
-from flowlet.client.limits import LanePause
 from flowlet.client.models import (
     Action,
     BulkPreview,
     BulkResult,
     Created,
     Instance,
+    LanePause,
     ResponseModel,
     SearchResult,
     WaitedInstance,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
@@ -21,6 +22,8 @@ __all__ = [
     "Child",
     "Created",
     "Instance",
+    "LaneKind",
+    "LanePause",
     "Message",
     "PermittedOperations",
     "Refusal",
@@ -86,6 +89,31 @@ class Answer(ResponseModel):
     username: str | None = None
 
 
+class LaneKind(StrEnum):
+    """What a lane is: all instances of one workflow, or of one executor group."""
+
+    WORKFLOW = "workflow"
+    GROUP = "group"
+
+
+class LanePause(ResponseModel):
+    """The pause of a lane.
+
+    Attributes:
+        kind: Whether the lane is a whole workflow or an executor group.
+        name: The name of the workflow or the group.
+        paused: Since when no executor claims from it.
+        paused_by: The user who has paused it.
+        reason: Why.
+    """
+
+    kind: LaneKind
+    name: str
+    paused: UtcDatetime
+    paused_by: str
+    reason: str
+
+
 class Instance(Child):
     """One run of a workflow, as it was when the server responded.
 
@@ -105,6 +133,8 @@ class Instance(Child):
         awaits: The names of the messages that it waits for in a receive state; else empty.
         unread: How many messages that were sent to it have not been consumed.
         summary: It in one line, by its workflow's ``summary``; None if that has none.
+        lane_pause: The pause of its workflow, or of its group, as long as it has not ended; None if neither is paused,
+            and in lists and the results of operations.
     """
 
     visit: Annotated[int, AfterValidator(lambda count: count - 1)] = Field(alias="executionCount")
@@ -129,6 +159,7 @@ class Instance(Child):
     awaits: list[str] = Field(default_factory=list)
     unread: int = 0
     summary: str | None = None
+    lane_pause: LanePause | None = None
 
 
 class WaitedInstance(Instance):

@@ -15,6 +15,7 @@ from flowlet.instance.json_text import parse_optional_object, write_json
 
 __all__ = [
     "LIMIT_PREFIX",
+    "NO_VALUE",
     "WHOLE_WORKFLOW",
     "LimitGate",
     "build_scope",
@@ -29,7 +30,7 @@ LIMIT_PREFIX = "limit:"
 WHOLE_WORKFLOW = "*"
 """What stands for the state in the scope of a limit of a whole workflow."""
 NO_VALUE = "(none)"
-"""The key of instances whose variable is null or missing."""
+"""The key of instances whose variable is null or missing: they count together. A text is never equal to it."""
 MAX_KEY_LENGTH = 80
 MARK_LENGTH = 12
 

@@ -79,9 +79,15 @@ class LaneOperations:
         due = instance.next_activation_us
         if instance.status not in (Status.NEW, Status.IN_PROGRESS) or due is None or due > self._store.clock.now():
             return None
-        lanes = {(LaneKind.WORKFLOW, instance.type), (LaneKind.GROUP, instance.group)}
-        found = [pause for pause in await self.list_paused() if (pause.kind, pause.name) in lanes]
-        return f"It waits because {describe_lane_pause(found[0])}." if found else None
+        pause = await self.find_pause(instance)
+        return None if pause is None else f"It waits because {describe_lane_pause(pause)}."
+
+    async def find_pause(self, instance: Instance) -> LanePause | None:
+        """Return the pause of an instance's group, or of its workflow; None if neither is paused, or it has ended."""
+        if instance.has_ended:
+            return None
+        paused = await self.list_paused()
+        return next((pause for pause in paused if pause.includes(instance.type, instance.group)), None)
 
 
 def describe_lane(kind: LaneKind, name: str) -> str:

@@ -5,16 +5,24 @@ from __future__ import annotations
 import logging
 from datetime import timedelta
 
-from flowlet.clock import format_duration, to_datetime
-from flowlet.errors import RefusedError
+from flowlet.clock import Duration, format_duration, parse_duration, to_datetime, to_microseconds
+from flowlet.errors import DurationError, RefusedError
 from flowlet.instance.instance import Instance, Status
-from flowlet.instance.limit_gate import LimitGate
+from flowlet.instance.limit_gate import NO_VALUE, LimitGate
 from flowlet.store.limits.limits import LimitUse
 from flowlet.store.limits.table import LimitRecord
 from flowlet.store.opening import Store
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_REASON_LENGTH, clean_text
+from flowlet.workflow.limits import MAX_PERIOD, MIN_PERIOD
 
-__all__ = ["LimitOperations", "describe_hold", "describe_limit", "describe_wait"]
+__all__ = [
+    "LimitOperations",
+    "check_interval",
+    "describe_hold",
+    "describe_limit",
+    "describe_opening",
+    "describe_wait",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -59,21 +67,29 @@ class LimitOperations:
         logger.warning("%s holds the limit of %s: %s", by, _format_scope(held), text)
         return await self._store.limits.get_use(type, state, now=now)
 
-    async def release(self, type: str, state: str | None, *, username: str) -> LimitUse:
-        """End a hold, of a user or of a breaker: attempts begin again at once.
+    async def release(
+        self, type: str, state: str | None, *, username: str, interval: Duration | None = None
+    ) -> LimitUse:
+        """End a hold, of a user or of a breaker: attempts begin again.
 
         Args:
             type: The workflow.
             state: The state; None for the limits of the whole workflow.
             username: Who releases it.
+            interval: How long after one attempt the next one begins, until all that waits now could have begun. None
+                for the interval of the limit's breaker; without one all begin at once.
 
         Raises:
             UnknownLimitError: If it has no limits.
             RefusedError: If nothing holds it.
+            DurationError: If ``interval`` is not a duration from a millisecond to 31 days.
         """
+        length = None if interval is None else to_microseconds(check_interval(interval))
         now = self._store.clock.now()
         by = clean_text(username, MAX_IDENTIFIER_LENGTH)
-        released = await self._store.limits.release(type, state, now=now, username=by, check=_check_held)
+        released = await self._store.limits.release(
+            type, state, now=now, username=by, interval=length, check=_check_held
+        )
         logger.info("%s has released the limit of %s", by, _format_scope(released))
         return await self._store.limits.get_use(type, state, now=now)
 
@@ -90,6 +106,18 @@ class LimitOperations:
         return describe_wait(use.record, running, gate.key)
 
 
+def check_interval(value: Duration) -> timedelta:
+    """Return the interval at which a limit opens.
+
+    Raises:
+        DurationError: If it is not a duration from a millisecond to 31 days.
+    """
+    interval = parse_duration(value)
+    if not MIN_PERIOD <= interval <= MAX_PERIOD:
+        raise DurationError(f"the interval {format_duration(interval)} is not from a millisecond to 31 days")
+    return interval
+
+
 def describe_limit(record: LimitRecord) -> str:
     """Return the numbers of a limit in words: "10 at once by customer, 100 per minute"."""
     parts = []
@@ -100,6 +128,8 @@ def describe_limit(record: LimitRecord) -> str:
         parts.append(f"{record.rate_count:,} per {_format(record.rate_period)}")
     if record.breaker_count is not None:
         parts.append(f"a pause of {_format(record.breaker_pause)} after {record.breaker_count:,} failures in a row")
+    if record.breaker_interval is not None:
+        parts.append(f"then one each {_format(record.breaker_interval)}")
     return ", ".join(parts) or "none in the present version"
 
 
@@ -111,6 +141,14 @@ def describe_hold(record: LimitRecord) -> str | None:
     if record.held_by is not None:
         return f"held by {record.held_by} since {since}: {record.held_reason}"
     return f"held by its breaker since {since}, after {record.failures:,} failures in a row: {record.held_reason}"
+
+
+def describe_opening(record: LimitRecord) -> str | None:
+    """Return at which interval attempts begin since the end of a hold; None if they begin at once."""
+    if record.opened_interval is None or record.held_at is not None:
+        return None
+    until = "" if record.opened_until is None else f" until {to_datetime(record.opened_until):%Y-%m-%d %H:%M:%S} UTC"
+    return f"letting one attempt begin each {_format(record.opened_interval)}{until}"
 
 
 def describe_wait(record: LimitRecord, running: int, key: str) -> str:
@@ -125,11 +163,17 @@ def describe_wait(record: LimitRecord, running: int, key: str) -> str:
     if hold := describe_hold(record):
         return f"It waits for {subject}, which is {hold}."
     if record.capacity is not None and running >= record.capacity:
-        of = f" for {record.key_variable} {key!r}" if record.key_variable else ""
+        of = f" {_format_key(record.key_variable, key)}" if record.key_variable else ""
         return f"It waits for a slot of {subject} ({running:,} of {record.capacity:,} in use{of})."
+    if opening := describe_opening(record):
+        return f"It waits for {subject}, which is {opening}."
     if record.rate_count is not None:
         return f"It waits for {subject}: {record.rate_count:,} attempts begin per {_format(record.rate_period)}."
     return f"It waits for a slot of {subject}, and is about to run."
+
+
+def _format_key(variable: str, key: str) -> str:
+    return f"without {variable}" if key == NO_VALUE else f"for {variable} {key!r}"
 
 
 def _check_not_held(record: LimitRecord) -> None:

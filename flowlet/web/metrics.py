@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
@@ -18,7 +18,8 @@ from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.operations.retention import read_prune_lag_seconds
 from flowlet.store.gates.gated_instances import count_gated_by_type
-from flowlet.store.reports.activity import compute_lag_seconds, read_queues
+from flowlet.store.limits.table import LanePause
+from flowlet.store.reports.activity import DueQueue, compute_lag_seconds, leave_paused_out, read_queues
 from flowlet.store.reports.schedules import compute_schedule_lag_seconds
 
 if TYPE_CHECKING:
@@ -158,15 +159,31 @@ async def _read_database_metrics(services: Services) -> tuple[Metric, ...]:
     )
     text = "For how long the oldest ended instance could have been deleted; 0 if there is none."
     prunable = GaugeMetricFamily("flowlet_oldest_prunable_seconds", text, overdue)
-    late = compute_lag_seconds(await read_queues(store.connections, services.settings.groups), now=store.clock.now())
-    text = "How long the oldest due instance of this process's groups has been due."
+    queues, lanes = await read_queues(store.connections, services.settings.groups), await store.lane_pauses.list_all()
+    late = compute_lag_seconds(leave_paused_out(queues, lanes), now=store.clock.now())
+    text = "How long the oldest due instance of this process's groups has been due, without paused lanes."
     unfired = GaugeMetricFamily(
         "flowlet_schedule_lag_seconds",
         "How long the schedule has been due that has been due the longest.",
         await compute_schedule_lag_seconds(store.connections, now=store.clock.now()),
     )
     lag = GaugeMetricFamily("flowlet_lag_seconds", text, late)
-    return instances, gated, unfired, pruned, prunable, lag, *await _read_limit_metrics(services)
+    paused = _build_lane_metrics(lanes, queues, now=store.clock.now())
+    return instances, gated, unfired, pruned, prunable, lag, *paused, *await _read_limit_metrics(services)
+
+
+def _build_lane_metrics(lanes: Sequence[LanePause], queues: Sequence[DueQueue], *, now: int) -> tuple[Metric, ...]:
+    labels = ("kind", "name")
+    paused = GaugeMetricFamily(
+        "flowlet_lane_paused", "1 for each workflow or executor group that is paused.", labels=labels
+    )
+    text = "How long the oldest due instance of this process's groups has been due in a paused lane."
+    lag = GaugeMetricFamily("flowlet_lane_lag_seconds", text, labels=labels)
+    for lane in lanes:
+        held = [queue for queue in queues if lane.includes(queue.type, queue.group)]
+        paused.add_metric((lane.kind, lane.name), 1)
+        lag.add_metric((lane.kind, lane.name), compute_lag_seconds(held, now=now))
+    return paused, lag
 
 
 async def _read_limit_metrics(services: Services) -> tuple[Metric, ...]:
@@ -179,8 +196,4 @@ async def _read_limit_metrics(services: Services) -> tuple[Metric, ...]:
         running.add_metric(names, use.running)
         waiting.add_metric(names, use.waiting)
         held.add_metric(names, int(use.record.held_at is not None))
-    text = "1 for each workflow or executor group that is paused."
-    paused = GaugeMetricFamily("flowlet_lane_paused", text, labels=("kind", "name"))
-    for lane in await services.operations.lanes.list_paused():
-        paused.add_metric((lane.kind, lane.name), 1)
-    return running, waiting, held, paused
+    return running, waiting, held

@@ -68,27 +68,39 @@ class Breaker:
     """After how many failed attempts in a row, of whatever instances, no further one begins for a while.
 
     After the pause one instance is tried. If its attempt succeeds the others follow; if it fails the pause begins anew.
+    With an interval the others follow slowly: one attempt begins each interval, for as long as it takes until all that
+    waited could have begun.
 
     Attributes:
         count: The number of failures, from 1 to 100,000.
         pause: How long no attempt begins; from a millisecond to 31 days.
+        interval: How long after one attempt the next one begins once the breaker has closed; from a millisecond to 31
+            days. None for all at once.
 
     Raises:
-        ValueError: If the number or the pause is out of range.
-        DurationError: If ``pause`` is not a duration.
+        ValueError: If the number, the pause or the interval is out of range.
+        DurationError: If ``pause`` or ``interval`` is not a duration.
     """
 
     count: int
     pause: Duration
+    interval: Duration | None = None
 
     def __post_init__(self) -> None:
         _check_count("Breaker", self.count)
         _check_period("Breaker", "pause", self.pause)
+        if self.interval is not None:
+            _check_period("Breaker", "interval", self.interval)
 
     @property
     def pause_length(self) -> timedelta:
         """How long no attempt begins."""
         return parse_duration(self.pause)
+
+    @property
+    def interval_length(self) -> timedelta | None:
+        """How long after one attempt the next one begins once it has closed; None for all at once."""
+        return None if self.interval is None else parse_duration(self.interval)
 
 
 def _check_count(name: str, count: object) -> None:

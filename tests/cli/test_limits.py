@@ -30,6 +30,7 @@ def test_a_limit_is_held_and_released_from_the_command_line(run_flowlet: RunComm
     (listed,) = json.loads(run_flowlet("limit", "list", "--json").stdout)
     table = run_flowlet("limit", "list")
     unknown = run_flowlet("limit", "hold", "Orders", "--reason", "why")
+    wrong = run_flowlet("limit", "release", "Orders", "charge", "--interval", "soon")
     released = run_flowlet("limit", "release", "Orders", "charge")
     again = run_flowlet("limit", "release", "Orders", "charge")
 
@@ -40,3 +41,18 @@ def test_a_limit_is_held_and_released_from_the_command_line(run_flowlet: RunComm
     assert (unknown.exit_code, unknown.stderr) == (1, "Error: the workflow 'Orders' as a whole has no limits\n")
     assert released.stdout == "Orders, charge: released. Waiting: 0.\n"
     assert again.exit_code == 1
+    assert (wrong.exit_code, "'soon' is not a duration" in wrong.stderr) == (2, True)
+
+
+def test_a_limit_is_released_at_an_interval_from_the_command_line(run_flowlet: RunCommand) -> None:
+    run_flowlet("db", "upgrade")
+    asyncio.run(save_limits())
+    run_flowlet("limit", "hold", "Orders", "charge", "--reason", "the bank moves")
+
+    released = run_flowlet("limit", "release", "Orders", "charge", "--interval", "100ms")
+    (listed,) = json.loads(run_flowlet("limit", "list", "--json").stdout)
+
+    assert released.stdout == (
+        "Orders, charge: released, letting one attempt begin each 100 milliseconds. Waiting: 0.\n"
+    )
+    assert (listed["openedInterval"], listed["openedUntil"]) == (100_000, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowlet.client import AsyncClient, LaneKind, NotFoundError, RefusedError
+from flowlet.client import AsyncClient, BadRequestError, LaneKind, NotFoundError, RefusedError
 from flowlet.definition.limits.limit_policy import build_limit_policy
 from flowlet.workflow.limits import Limit, Rate
 from tests.client.served_api import ServedApi
@@ -26,7 +26,10 @@ async def hold_limits(client: AsyncClient, served: ServedApi) -> None:
         await client.limits.hold("Orders", state="charge", reason="again")
     with pytest.raises(NotFoundError):
         await client.limits.release("Orders")
-    assert (await client.limits.release("Orders", "charge")).held is None
+    with pytest.raises(BadRequestError, match="from a millisecond to 31 days"):
+        await client.limits.release("Orders", "charge", interval="32 days")
+    released = await client.limits.release("Orders", "charge", interval="100ms")
+    assert (released.held, released.opened_interval_seconds, released.opened_until) == (None, 0.1, None)
 
 
 async def pause_lanes(client: AsyncClient, served: ServedApi) -> None:
@@ -41,6 +44,11 @@ async def pause_lanes(client: AsyncClient, served: ServedApi) -> None:
         "the bank moves",
     )
     await client.lanes.pause("group", "night", reason="an upgrade")
+    id = (await client.create("Orders", group="night")).id
+    detail = (await client.get(id)).lane_pause
+    assert detail is not None
+    assert (detail.kind, detail.name, detail.paused_by, detail.reason) == ("group", "night", "ada", "an upgrade")
+    assert (await client.search(group="night")).instances[0].lane_pause is None
     assert [(one.kind, one.name) for one in await client.lanes.list_paused()] == [
         (LaneKind.GROUP, "night"),
         (LaneKind.WORKFLOW, "Orders"),
@@ -51,5 +59,6 @@ async def pause_lanes(client: AsyncClient, served: ServedApi) -> None:
         await client.lanes.pause("group", "night", reason="again")
     assert (await client.lanes.resume("group", "night")).reason == "an upgrade"
     await client.lanes.resume("workflow", "Orders")
+    assert (await client.get(id)).lane_pause is None
     with pytest.raises(RefusedError):
         await client.lanes.resume("workflow", "Orders")

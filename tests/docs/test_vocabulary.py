@@ -29,8 +29,9 @@ from flowlet.store.search.query import SearchQuery
 from flowlet.testing import Harness
 from flowlet.web.api import workflows
 from flowlet.web.api.requests import CreateWorkflowRequest, WorkflowFilter
-from flowlet.web.api.responses import ActionResponse, WorkflowResponse
+from flowlet.web.api.responses import ActionResponse
 from flowlet.web.api.waiting import WaitRequest
+from flowlet.web.api.workflow_detail import WorkflowDetailResponse
 from flowlet.workflow.outcome import ChildRequest
 from tests.docs.pages import ROOT
 from tests.docs.signatures import format_type, list_methods, list_options, list_parameters, list_properties
@@ -47,7 +48,7 @@ TARGET_OPTIONS = {"--database", "--url", "--api-key"}
 
 RECORDS: dict[str, type] = {"Instance": Instance, "Line of history": Action}
 CLIENT_RECORDS: dict[str, type[BaseModel]] = {"Instance": client.Instance, "Line of history": client.Action}
-RESPONSES: dict[str, type[BaseModel]] = {"Instance": WorkflowResponse, "Line of history": ActionResponse}
+RESPONSES: dict[str, type[BaseModel]] = {"Instance": WorkflowDetailResponse, "Line of history": ActionResponse}
 
 
 @pytest.mark.parametrize("heading", RECORDS)

@@ -241,6 +241,26 @@ async def test_the_lag_is_the_age_of_the_oldest_due_instance(any_app_harness: Ap
     assert 'flowlet_instances{status="NEW",workflow="Orders"} 1.0' in text
 
 
+async def test_what_waits_in_a_paused_lane_is_no_lag_but_has_its_own(any_app_harness: AppHarness) -> None:
+    services = any_app_harness.services
+    services.registry.add(build_workflow_module(**build_single_state(lambda: "done")))
+    await services.store.definitions.save_definitions(services.registry.definitions, now=1)
+    await services.operations.create("Orders")
+    hour = "UPDATE flowlet_workflow SET next_activation = next_activation - 3600000000"
+    await services.store.connections.write(lambda session: session.execute(hour))
+    lanes = services.operations.lanes
+    await lanes.pause("workflow", "Orders", username="ada", reason="the bank moves")
+    await lanes.pause("group", "night", username="ada", reason="an upgrade")
+
+    text = (await any_app_harness.open_client("viewer").get("/metrics")).text
+
+    assert "flowlet_lag_seconds 0.0" in text.splitlines()
+    assert 'flowlet_lane_paused{kind="workflow",name="Orders"} 1.0' in text.splitlines()
+    assert 'flowlet_lane_lag_seconds{kind="group",name="night"} 0.0' in text.splitlines()
+    (line,) = [one for one in text.splitlines() if one.startswith('flowlet_lane_lag_seconds{kind="workflow"')]
+    assert 3600 <= float(line.split()[1]) < 3700
+
+
 async def test_nothing_due_is_no_lag(any_app_harness: AppHarness) -> None:
     text = (await any_app_harness.open_client("viewer").get("/metrics")).text
 

@@ -13,7 +13,7 @@ from flowlet.cli.options import database_option, json_option
 from flowlet.cli.output import format_json, serialize_record
 from flowlet.cli.store import open_existing_store
 from flowlet.cli.tables import TableColumn, print_table
-from flowlet.operations.limits import LimitOperations, describe_hold, describe_limit
+from flowlet.operations.limits import LimitOperations, describe_hold, describe_limit, describe_opening
 from flowlet.settings import Settings
 from flowlet.store.limits.limits import LimitUse
 
@@ -45,7 +45,7 @@ def list_(as_json: bool) -> None:
             describe_limit(one.record),
             str(one.running),
             str(one.waiting),
-            describe_hold(one.record) or "",
+            describe_hold(one.record) or describe_opening(one.record) or "",
         )
         for one in found
     ]
@@ -74,11 +74,13 @@ def hold(workflow: str, state: str | None, reason: str) -> None:
 @limit.command()
 @workflow_argument
 @state_argument
+@click.option("--interval", metavar="DURATION", help="Let one attempt of what waits begin each DURATION, e.g. '100ms'.")
 @database_option
-def release(workflow: str, state: str | None) -> None:
-    """Release limits that a user or a breaker holds: attempts begin again at once."""
-    use = _run(lambda limits: limits.release(workflow, state, username=get_username()))
-    click.echo(f"{_format_scope(use)}: released. Waiting: {use.waiting}.")
+def release(workflow: str, state: str | None, interval: str | None) -> None:
+    """Release limits that a user or a breaker holds: attempts begin again, at once or one each interval."""
+    use = _run(lambda limits: limits.release(workflow, state, username=get_username(), interval=interval))
+    opening = describe_opening(use.record)
+    click.echo(f"{_format_scope(use)}: released{f', {opening}' if opening else ''}. Waiting: {use.waiting}.")
 
 
 def _format_scope(use: LimitUse) -> str:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from flowlet.client import endpoints
-from flowlet.client.limits import LaneKind, LanePause
+from flowlet.client.models import LaneKind, LanePause
 from flowlet.client.synchronous.transport import Transport
 
 __all__ = ["Lanes"]

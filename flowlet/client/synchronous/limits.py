@@ -6,6 +6,7 @@ from __future__ import annotations
 from flowlet.client import endpoints
 from flowlet.client.limits import LimitUse
 from flowlet.client.synchronous.transport import Transport
+from flowlet.clock import Duration, format_duration, parse_duration
 
 __all__ = ["Limits"]
 
@@ -37,14 +38,22 @@ class Limits:
         )
         return self._transport.send(api_request)
 
-    def release(self, workflow_type: str, state: str | None = None) -> LimitUse:
+    def release(self, workflow_type: str, state: str | None = None, *, interval: Duration | None = None) -> LimitUse:
         """Release limits that a user or a breaker holds.
+
+        Args:
+            workflow_type: The workflow.
+            state: The state; None for the limits of the whole workflow.
+            interval: How long after one attempt the next one begins, until all that waits now could have begun. None
+                for the interval of the limit's breaker; without one all begin at once.
 
         Raises:
             NotFoundError: If there are no such limits.
             RefusedError: If nothing holds them.
+            DurationError: If ``interval`` is not a duration.
         """
+        text = None if interval is None else format_duration(parse_duration(interval))
         api_request = endpoints.build_post_request(
-            "/api/limits/release", LimitUse, workflow_type=workflow_type, state=state
+            "/api/limits/release", LimitUse, workflow_type=workflow_type, state=state, interval=text
         )
         return self._transport.send(api_request)

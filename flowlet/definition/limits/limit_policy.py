@@ -69,6 +69,12 @@ class LimitPolicy:
         """How long none begins then, in microseconds; None without a breaker."""
         return to_microseconds(self.breaker.pause_length) if self.breaker else None
 
+    @property
+    def breaker_interval(self) -> int | None:
+        """How long after one attempt the next one begins once it has closed, in microseconds; None for all at once."""
+        interval = self.breaker.interval_length if self.breaker else None
+        return None if interval is None else to_microseconds(interval)
+
 
 def build_limit_policy(
     type: str,
@@ -93,7 +99,7 @@ def limits_to_json(policy: LimitPolicy | None) -> dict[str, Any] | None:
     return {
         "limit": {"count": limit.count, "by": limit.by} if limit else None,
         "rate": {"count": rate.count, "per": format_duration(rate.period)} if rate else None,
-        "breaker": {"count": breaker.count, "pause": format_duration(breaker.pause_length)} if breaker else None,
+        "breaker": _breaker_to_json(breaker) if breaker else None,
     }
 
 
@@ -110,5 +116,14 @@ def restore_limit_policy(
         version,
         limit=Limit(limit["count"], limit["by"]) if limit else None,
         rate=Rate(rate["count"], rate["per"]) if rate else None,
-        breaker=Breaker(breaker["count"], breaker["pause"]) if breaker else None,
+        breaker=Breaker(breaker["count"], breaker["pause"], breaker["interval"]) if breaker else None,
     )
+
+
+def _breaker_to_json(breaker: Breaker) -> dict[str, Any]:
+    interval = breaker.interval_length
+    return {
+        "count": breaker.count,
+        "pause": format_duration(breaker.pause_length),
+        "interval": None if interval is None else format_duration(interval),
+    }

@@ -222,4 +222,5 @@ def _format_limits(value: Document) -> str:
     parts = [f"{limit['count']} at once{by}"] if limit else []
     parts += [f"{rate['count']} per {rate['per']}"] if rate else []
     parts += [f"a pause of {breaker['pause']} after {breaker['count']} failures in a row"] if breaker else []
+    parts += [f"then one each {breaker['interval']}"] if breaker and breaker["interval"] else []
     return ", ".join(parts)

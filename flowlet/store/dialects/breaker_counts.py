@@ -29,9 +29,15 @@ def list_result_statements(followup: ResultFollowup, bind: Bind) -> list[str]:
 
 
 def _build_success(bind: Bind, ids: list[str]) -> str:
-    """The failures in a row end; if one was the instance that was tried after the pause, the breaker closes."""
+    """The failures in a row end; if one was the instance that was tried after the pause, the breaker closes.
+
+    From left to right, as MySQL assigns: how the others follow is decided before the hold is gone.
+    """
+    opened = "opened_{0} = CASE WHEN held IS NULL THEN opened_{0} END"
     return (
-        f"UPDATE {GATE} SET failures = 0, held = NULL, held_reason = NULL, probe_id = NULL "
+        f"UPDATE {GATE} SET opened_interval = CASE WHEN held IS NULL THEN opened_interval ELSE breaker_interval END, "
+        f"{opened.format('due')}, {opened.format('until')}, failures = 0, held = NULL, held_reason = NULL, "
+        "probe_id = NULL "
         f"WHERE gate = {bind('gate')} AND held_by IS NULL "
         f"AND ((held IS NULL AND failures > 0) OR (held IS NOT NULL AND probe_id IN ({', '.join(ids)})))"
     )

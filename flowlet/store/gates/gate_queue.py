@@ -12,7 +12,16 @@ from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import WORKFLOW
 
-__all__ = ["Line", "QueueFilter", "find_next_due", "lease_instances", "lock_due", "read_first_due"]
+__all__ = [
+    "Line",
+    "QueueFilter",
+    "QueuePart",
+    "find_next_due",
+    "lease_instances",
+    "lock_due",
+    "lock_parts",
+    "read_first_due",
+]
 
 
 class Line(NamedTuple):
@@ -20,6 +29,14 @@ class Line(NamedTuple):
 
     status: str
     priority: int
+
+
+class QueuePart(NamedTuple):
+    """A line behind a gate, and how many of its instances to lock at most."""
+
+    gate: str
+    line: Line
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +85,36 @@ async def lock_due(
         {"gate": gate, "now": now, "priority": line.priority, "limit": limit, **(also.values or {})},
     )
     return [id for (id,) in rows]
+
+
+async def lock_parts(
+    session: DatabaseSession, parts: Sequence[QueuePart], *, now: int, also: QueueFilter = NO_FILTER
+) -> list[list[int]]:
+    """Lock the longest due of several lines by one statement, as ``lock_due``, and return the ids of each.
+
+    The statement has a part for each line, up to the next power of two, so that few different ones are prepared.
+    """
+    padded = [*parts, *[parts[-1]._replace(limit=0)] * ((1 << (len(parts) - 1).bit_length()) - len(parts))]
+    values: dict[str, Any] = {"now": now, **(also.values or {})}
+    for place, part in enumerate(padded):
+        values |= {f"gate_{place}": part.gate, f"status_{place}": part.line.status}
+        values |= {f"priority_{place}": part.line.priority, f"limit_{place}": part.limit}
+    sql = " UNION ALL ".join(_build_part_sql(session, place, also.sql) for place in range(len(padded)))
+    found: list[list[int]] = [[] for _ in parts]
+    for place, id in await session.fetch_rows(sql, values):
+        found[place].append(id)
+    return found
+
+
+def _build_part_sql(session: DatabaseSession, place: int, also: str) -> str:
+    """Return one part: a table of its own, since a set operation has neither an order nor locks for each side."""
+    expressions = session.dialect.expressions
+    due = expressions.gated_due_column
+    return (
+        f"SELECT {place} AS place, id FROM (SELECT id FROM {expressions.gate_index_sql} WHERE gate = :gate_{place} "
+        f"AND {expressions.gated_status_column} = :status_{place} AND priority = :priority_{place} AND {due} <= :now "
+        f"{also} ORDER BY {due} LIMIT :limit_{place} {expressions.skip_locked_sql}) part_{place}"
+    )
 
 
 async def lease_instances(

@@ -6,7 +6,7 @@ counted in the index of gates: there is no counter of running ones that a dead e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from flowlet.store.columns import RowEncoder
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.executors import read_live_versions
-from flowlet.store.gates.gate_queue import QueueFilter, lease_instances, lock_due
+from flowlet.store.gates.gate_queue import QueueFilter, QueuePart, lease_instances, lock_parts
 from flowlet.store.limits.limits import LimitStore
 from flowlet.store.limits.survey import (
     AdmissionRequest,
@@ -24,6 +24,7 @@ from flowlet.store.limits.survey import (
     Survey,
     compute_allowance,
     count_running,
+    count_use,
     is_probe_running,
     read_limit,
     resolve_limits,
@@ -35,6 +36,10 @@ from flowlet.store.tables import WORKFLOW
 __all__ = ["Admission", "AdmissionStore"]
 
 MAX_SCOPES = 1_000
+PART_GATES = 32
+"""How many gates have their shares reckoned at once: what one of them lacks is left to those behind them."""
+MAX_PARTS = 64
+"""How many lines one statement locks."""
 MAX_VARS_VERSION = 2**31 - 1
 _UPDATED = GATE.omit_columns("gate", "workflow_type", "state")
 _UPDATE_ENCODER = RowEncoder((GATE["gate"], *_UPDATED))
@@ -110,7 +115,7 @@ async def _admit(session: DatabaseSession, request: AdmissionRequest, survey: Su
         stored = await read_limit(session, request.scope, lock=lock)
         if stored is None:
             return Admission((), survey.next_due, is_blocked=True, last_gate=request.after)
-        record = await resolve_limits(session, stored, request)
+        record = await _begin_opening(session, await resolve_limits(session, stored, request), request.now)
         if compute_allowance(record, request.now) == 0 or await is_probe_running(session, record):
             return Admission((), survey.next_due, is_blocked=True, last_gate=request.after)
     ids = await _lock_candidates(session, request, survey.candidates, record)
@@ -121,6 +126,14 @@ async def _admit(session: DatabaseSession, request: AdmissionRequest, survey: Su
     if stored is not None and record is not None:
         await _save(session, stored, record, request.now, ids)
     return Admission(leased, survey.next_due, survey.is_blocked or not ids, survey.last_gate)
+
+
+async def _begin_opening(session: DatabaseSession, record: LimitRecord, now: int) -> LimitRecord:
+    """Return the limit with when its opening ends: at the first admission it is known how many instances wait."""
+    waiting = 0
+    if record.opened_interval is not None and record.opened_until is None and record.held_at is None:
+        _, waiting = await count_use(session, record.scope, now)
+    return record.begin_opening(now, waiting) if record.held_at is None else record
 
 
 async def _has_other_version(session: DatabaseSession, request: AdmissionRequest) -> bool:
@@ -140,17 +153,38 @@ async def _lock_candidates(
     also = _build_filter(request)
     running = await count_running(session, [one.gate for one in candidates]) if record and record.capacity else {}
     ids: list[int] = []
-    for place, candidate in enumerate(candidates):
-        left = wanted - len(ids)
-        share = -(-left // (len(candidates) - place))
-        if record is not None and record.capacity is not None:
-            share = min(share, record.capacity - running.get(candidate.gate, 0))
-        for line, due in candidate.first_due.items():
-            if share > 0 and due <= request.now:
-                locked = await lock_due(session, candidate.gate, line, now=request.now, limit=share, also=also)
-                ids += locked
-                share -= len(locked)
+    for first in range(0, len(candidates), PART_GATES):
+        shares: dict[str, int] = {}
+        for place, candidate in enumerate(candidates[first : first + PART_GATES], start=first):
+            left = wanted - len(ids) - sum(shares.values())
+            share = -(-left // (len(candidates) - place))
+            if record is not None and record.capacity is not None:
+                share = min(share, record.capacity - running.get(candidate.gate, 0))
+            shares[candidate.gate] = max(share, 0)
+        ids += await _lock_shares(session, request, candidates[first : first + PART_GATES], shares, also)
     return ids
+
+
+async def _lock_shares(
+    session: DatabaseSession,
+    request: AdmissionRequest,
+    candidates: Sequence[Candidate],
+    shares: Mapping[str, int],
+    also: QueueFilter,
+) -> list[int]:
+    """Lock due instances of some gates, at most each gate's share, the higher priorities first."""
+    parts = [
+        QueuePart(candidate.gate, line, shares[candidate.gate])
+        for candidate in candidates
+        for line, due in candidate.first_due.items()
+        if due <= request.now and shares[candidate.gate]
+    ]
+    ids_by_gate: dict[str, list[int]] = {}
+    for first in range(0, len(parts), MAX_PARTS):
+        some = parts[first : first + MAX_PARTS]
+        for part, locked in zip(some, await lock_parts(session, some, now=request.now, also=also), strict=True):
+            ids_by_gate.setdefault(part.gate, []).extend(locked)
+    return [id for gate, ids in ids_by_gate.items() for id in ids[: shares[gate]]]
 
 
 def _build_filter(request: AdmissionRequest) -> QueueFilter:
@@ -167,8 +201,8 @@ def _build_filter(request: AdmissionRequest) -> QueueFilter:
 async def _save(
     session: DatabaseSession, stored: LimitRecord, record: LimitRecord, now: int, ids: Sequence[int]
 ) -> None:
-    """Write what an admission changes in the row of the limit: its tokens, and the instance that is tried."""
-    record = record.take_tokens(len(ids), now)
+    """Write what an admission changes in the row of the limit: tokens, the opening, and the instance that is tried."""
+    record = record.take_tokens(len(ids), now).take_opened(len(ids), now)
     if ids and record.is_broken:
         record = replace(record, probe_id=ids[0])
     if record != stored:

@@ -9,22 +9,26 @@ from typing import Any
 from flowlet.accounts.audit import AuditAction, AuditEntry
 from flowlet.definition.limits.limit_policy import LimitPolicy
 from flowlet.errors import UnknownLimitError
-from flowlet.instance.limit_gate import build_scope, compute_end
+from flowlet.instance.limit_gate import build_scope
 from flowlet.store.commits import Commit
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.definitions import save_concurrently
-from flowlet.store.limits.survey import count_running, read_limit
+from flowlet.store.limits.survey import count_running, count_use, read_limit
 from flowlet.store.limits.table import GATE, LIMIT_ENCODER, LIMIT_READER, LimitRecord
 from flowlet.store.people.audit import write_audit
 
 __all__ = ["LimitStore", "LimitUse"]
 
 MAX_LISTED = 1_000
-_POLICY_NAMES = ("capacity", "key_variable", "rate_count", "rate_period", "breaker_count", "breaker_pause")
+_POLICY_NAMES = (
+    *("capacity", "key_variable", "rate_count", "rate_period"),
+    *("breaker_count", "breaker_pause", "breaker_interval"),
+)
 _UPDATE = f"UPDATE {GATE} SET {{}} WHERE gate = :gate"
-_HOLD = _UPDATE.format("held = :held, held_by = :held_by, held_reason = :held_reason, probe_id = NULL")
-_RELEASE = _UPDATE.format("held = NULL, held_by = NULL, held_reason = NULL, probe_id = NULL, failures = 0")
+_OPEN = "probe_id = NULL, opened_interval = :opened_interval, opened_due = NULL, opened_until = NULL"
+_HOLD = _UPDATE.format(f"held = :held, held_by = :held_by, held_reason = :held_reason, {_OPEN}")
+_RELEASE = _UPDATE.format(f"held = NULL, held_by = NULL, held_reason = NULL, failures = 0, {_OPEN}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,18 +150,26 @@ class LimitStore:
             check(record)
             held = replace(record, held_at=now, held_by=username, held_reason=reason, probe_id=None)
             values = {"gate": record.scope, "held": now, "held_by": username, "held_reason": reason}
-            await session.execute(_HOLD, values)
+            await session.execute(_HOLD, {**values, "opened_interval": None})
             await write_audit(session, [AuditEntry(username, AuditAction.LIMIT_HELD, type, state)], now=now)
             return held
 
         return await self._connections.write(write)
 
     async def release(
-        self, type: str, state: str | None, *, now: int, username: str, check: Callable[[LimitRecord], None]
+        self,
+        type: str,
+        state: str | None,
+        *,
+        now: int,
+        username: str,
+        interval: int | None,
+        check: Callable[[LimitRecord], None],
     ) -> LimitRecord:
         """End a hold, of a user or of the breaker, and count its failures anew.
 
-        ``check`` gets the locked row, and raises what refuses the release.
+        ``interval`` is how long after one attempt the next one begins then, in microseconds; None for the interval of
+        the breaker, or all at once. ``check`` gets the locked row, and raises what refuses the release.
 
         Raises:
             UnknownLimitError: If the state, or the whole workflow if that is None, has no limits.
@@ -169,7 +181,8 @@ class LimitStore:
             record = await _get_limit(session, type, state, lock=lock)
             check(record)
             await write_audit(session, [AuditEntry(username, AuditAction.LIMIT_RELEASED, type, state)], now=now)
-            await session.execute(_RELEASE, {"gate": record.scope})
+            opened = record.breaker_interval if interval is None else interval
+            await session.execute(_RELEASE, {"gate": record.scope, "opened_interval": opened})
             session.pending_commit = Commit(None, ())  # instances of any group may be admitted now
             return replace(record, held_at=None, held_by=None, held_reason=None, probe_id=None, failures=0)
 
@@ -204,6 +217,7 @@ def _build_record(policy: LimitPolicy) -> LimitRecord:
         rate_period=policy.rate_period,
         breaker_count=policy.breaker_count,
         breaker_pause=policy.breaker_pause,
+        breaker_interval=policy.breaker_interval,
         tokens=0,
         refilled=0,
         failures=0,
@@ -211,6 +225,9 @@ def _build_record(policy: LimitPolicy) -> LimitRecord:
         held_by=None,
         held_reason=None,
         probe_id=None,
+        opened_interval=None,
+        opened_due=None,
+        opened_until=None,
         version=policy.version,
     )
 
@@ -224,14 +241,7 @@ async def _get_limit(session: DatabaseSession, type: str, state: str | None, *, 
 
 
 async def _read_use(session: DatabaseSession, record: LimitRecord, now: int) -> LimitUse:
-    """Return what runs and waits: both are ranges of the index of gates."""
-    expressions = session.dialect.expressions
-    status, due = expressions.gated_status_column, expressions.gated_due_column
-    sql = (
-        f"SELECT {status}, COUNT(*) FROM {expressions.gate_index_sql} WHERE gate >= :start AND gate < :end "
-        f"AND ({status} = 'EXECUTING' OR ({status} IN ('NEW', 'IN_PROGRESS') AND {due} <= :now)) GROUP BY {status}"
-    )
-    values = {"start": f"{record.scope}/", "end": compute_end(record.scope), "now": now}
-    counts = {name: int(count) for name, count in await session.fetch_rows(sql, values)}
-    running = counts.pop("EXECUTING", 0)
-    return LimitUse(record, running, sum(counts.values()))
+    """Return what runs and waits. An opening that is over is left out: the next admission deletes it."""
+    running, waiting = await count_use(session, record.scope, now)
+    is_over = record.opened_until is not None and now >= record.opened_until
+    return LimitUse(record.end_opening() if is_over else record, running, waiting)

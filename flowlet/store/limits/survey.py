@@ -20,6 +20,7 @@ __all__ = [
     "Survey",
     "compute_allowance",
     "count_running",
+    "count_use",
     "is_probe_running",
     "read_limit",
     "resolve_limits",
@@ -129,16 +130,20 @@ def _find_next_attempt(record: LimitRecord, now: int) -> int | None:
     if record.held_by is not None:
         return None
     probe_due = record.probe_due or 0
-    due = probe_due if probe_due > now else record.find_next_token(now)
+    due = probe_due if probe_due > now else max(record.find_next_token(now), record.find_next_opened(now))
     return due if due > now else None
 
 
 def compute_allowance(record: LimitRecord, now: int) -> int | None:
-    """Return how many attempts may begin now by a hold, a breaker without a running probe, and a rate; None for any."""
+    """Return how many attempts may begin now; None for any number.
+
+    It is the least that a hold, a breaker without a running probe, a rate and an opening let begin.
+    """
     if record.held_by is not None:
         return 0
     tokens = record.count_tokens(now)
-    allowance = None if tokens is None else tokens // TOKEN
+    counts = (None if tokens is None else tokens // TOKEN, record.count_opened(now))
+    allowance = min((count for count in counts if count is not None), default=None)
     if record.probe_due is None:
         return allowance
     return 0 if record.probe_due > now or allowance == 0 else 1
@@ -224,6 +229,20 @@ async def count_running(session: DatabaseSession, gates: Collection[str]) -> dic
     return {gate: int(count) for gate, count in await session.fetch_rows(sql, values)}
 
 
+async def count_use(session: DatabaseSession, scope: str, now: int) -> tuple[int, int]:
+    """Return how many instances run through a limit, and how many are due and wait: both are ranges of the index."""
+    expressions = session.dialect.expressions
+    status, due = expressions.gated_status_column, expressions.gated_due_column
+    sql = (
+        f"SELECT {status}, COUNT(*) FROM {expressions.gate_index_sql} WHERE gate >= :start AND gate < :end "
+        f"AND ({status} = 'EXECUTING' OR ({status} IN ('NEW', 'IN_PROGRESS') AND {due} <= :now)) GROUP BY {status}"
+    )
+    values = {"start": f"{scope}/", "end": compute_end(scope), "now": now}
+    counts = {name: int(count) for name, count in await session.fetch_rows(sql, values)}
+    running = counts.pop("EXECUTING", 0)
+    return running, sum(counts.values())
+
+
 async def is_probe_running(session: DatabaseSession, record: LimitRecord) -> bool:
     """Return whether the instance that is tried after a breaker's pause is leased, and came through its limit."""
     if record.probe_id is None:
@@ -257,6 +276,7 @@ def _apply_policy(record: LimitRecord, request: AdmissionRequest) -> LimitRecord
         rate_period=policy.rate_period if policy else None,
         breaker_count=policy.breaker_count if policy else None,
         breaker_pause=policy.breaker_pause if policy else None,
+        breaker_interval=policy.breaker_interval if policy else None,
     )
     if changed.is_broken and changed.breaker_count is None:
         return replace(changed, held_at=None, held_reason=None, probe_id=None, failures=0)

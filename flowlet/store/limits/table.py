@@ -11,6 +11,8 @@ __all__ = ["GATE", "LANE_PAUSE", "LIMIT_ENCODER", "LIMIT_READER", "TOKEN", "Lane
 
 TOKEN = 1_000_000
 """A token of a rate: the columns count millionths."""
+MAX_CATCH_UP = 1_000_000
+"""How many microseconds of an opening may be made up for at once."""
 MAX_CLOCK_DIFFERENCE = 60_000_000
 """By how many microseconds the clocks of two executors never differ: they are set by the store's."""
 
@@ -26,6 +28,7 @@ GATE = Table(
         Column("rate_period", ColumnType.BIG, ""),
         Column("breaker_count", ColumnType.INTEGER, ""),
         Column("breaker_pause", ColumnType.BIG, ""),
+        Column("breaker_interval", ColumnType.BIG, ""),
         Column("tokens", ColumnType.BIG, "NOT NULL DEFAULT 0"),
         Column("refilled", ColumnType.BIG, "NOT NULL DEFAULT 0"),
         Column("failures", ColumnType.INTEGER, "NOT NULL DEFAULT 0"),
@@ -33,6 +36,9 @@ GATE = Table(
         Column("held_by", ColumnType.NAME, ""),
         Column("held_reason", ColumnType.TEXT, ""),
         Column("probe_id", ColumnType.BIG, ""),
+        Column("opened_interval", ColumnType.BIG, ""),
+        Column("opened_due", ColumnType.BIG, ""),
+        Column("opened_until", ColumnType.BIG, ""),
         Column("definition_version", ColumnType.INTEGER, field="version"),
     ),
 )
@@ -78,6 +84,10 @@ class LanePause:
     paused_by: str
     reason: str
 
+    def includes(self, type: str, group: str) -> bool:
+        """Return whether instances of a workflow in an executor group are in the lane."""
+        return self.name == (type if self.kind is LaneKind.WORKFLOW else group)
+
 
 @dataclass(frozen=True, slots=True)
 class LimitRecord:
@@ -93,6 +103,8 @@ class LimitRecord:
         rate_period: In microseconds.
         breaker_count: After how many failures in a row no attempt begins; None for no such number.
         breaker_pause: How long none begins then, in microseconds.
+        breaker_interval: How long after one attempt the next one begins once the breaker has closed, in microseconds;
+            None for all at once.
         tokens: How many attempts could begin at once at ``refilled``, in millionths.
         refilled: When the tokens were counted.
         failures: How many attempts in a row have failed.
@@ -100,6 +112,10 @@ class LimitRecord:
         held_by: The user who holds it; None for the breaker.
         held_reason: Why it is held.
         probe_id: The instance that is tried after the breaker's pause; None for none.
+        opened_interval: How long after one attempt the next one begins since the end of a hold, in microseconds; None
+            for all at once.
+        opened_due: When the next attempt may begin by it; None before the first admission since then.
+        opened_until: When all that waited at that admission could have begun: the end of the opening.
         version: The version of the definition that these limits are from.
     """
 
@@ -112,6 +128,7 @@ class LimitRecord:
     rate_period: int | None
     breaker_count: int | None
     breaker_pause: int | None
+    breaker_interval: int | None
     tokens: int
     refilled: int
     failures: int
@@ -119,6 +136,9 @@ class LimitRecord:
     held_by: str | None
     held_reason: str | None
     probe_id: int | None
+    opened_interval: int | None
+    opened_due: int | None
+    opened_until: int | None
     version: int
 
     @property
@@ -150,6 +170,40 @@ class LimitRecord:
         # Never back: an executor whose clock is behind would let the others count the same time twice.
         refilled = now if self._was_clock_set_back(now) else max(now, self.refilled)
         return replace(self, tokens=tokens - count * TOKEN, refilled=refilled)
+
+    def begin_opening(self, now: int, waiting: int) -> LimitRecord:
+        """Return the limit whose opening begins, with so many instances that wait, or is over; else the same one."""
+        if self.opened_interval is None:
+            return self
+        if self.opened_until is None:
+            return replace(self, opened_due=now, opened_until=now + waiting * self.opened_interval)
+        return self.end_opening() if now >= self.opened_until else self
+
+    def end_opening(self) -> LimitRecord:
+        """Return the limit without an opening."""
+        return replace(self, opened_interval=None, opened_due=None, opened_until=None)
+
+    def count_opened(self, now: int) -> int | None:
+        """Return how many attempts may begin now by the interval of an opening; None for any number.
+
+        What the time since the last attempt would have let begin may begin together, within a second: executors look
+        four times in one.
+        """
+        if not self.opened_interval or (self.opened_until is not None and now >= self.opened_until):
+            return None
+        return max((now - self.find_next_opened(now)) // self.opened_interval + 1, 0)
+
+    def find_next_opened(self, now: int) -> int:
+        """Return when an opening lets the next attempt begin: at most a second before ``now`` if it does."""
+        if not self.opened_interval or self.opened_due is None:
+            return now
+        return max(self.opened_due, now - max(MAX_CATCH_UP - self.opened_interval, 0))
+
+    def take_opened(self, count: int, now: int) -> LimitRecord:
+        """Return the limit after so many attempts have begun by the interval of an opening."""
+        if not count or self.count_opened(now) is None:
+            return self
+        return replace(self, opened_due=self.find_next_opened(now) + count * (self.opened_interval or 0))
 
     def _was_clock_set_back(self, now: int) -> bool:
         """Return whether the tokens were counted so late that the store's clock has been set back since."""

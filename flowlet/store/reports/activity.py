@@ -5,7 +5,7 @@ Every statement uses an index and is bounded: it costs the same however many ins
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -17,6 +17,7 @@ from flowlet.store.columns import Expression, RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.lanes import Lane
+from flowlet.store.limits.table import LanePause
 from flowlet.store.tables import ACTION, WORKFLOW
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "RunningInstance",
     "UpcomingInstance",
     "compute_lag_seconds",
+    "leave_paused_out",
     "read_groups",
     "read_overdue",
     "read_queues",
@@ -219,9 +221,14 @@ async def _read_queues(session: DatabaseSession, groups: Sequence[str]) -> list[
     ]
 
 
-def compute_lag_seconds(queues: Sequence[DueQueue], *, now: int) -> float:
+def compute_lag_seconds(queues: Iterable[DueQueue], *, now: int) -> float:
     """Return how late the oldest due instance of these queues is, in seconds; 0 if none is due."""
     return max(0.0, (now - min((queue.earliest_due for queue in queues), default=now)) / MICROSECONDS_PER_SECOND)
+
+
+def leave_paused_out(queues: Iterable[DueQueue], paused: Collection[LanePause]) -> list[DueQueue]:
+    """Return the queues from which executors claim: none of a paused lane."""
+    return [queue for queue in queues if not any(pause.includes(queue.type, queue.group) for pause in paused)]
 
 
 async def read_upcoming(

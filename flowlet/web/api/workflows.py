@@ -25,7 +25,6 @@ from flowlet.web.api.responses import (
     OperationResponse,
     PermittedOperationsResponse,
     SearchResponse,
-    WorkflowResponse,
     build_history_response,
 )
 from flowlet.web.api.translation import build_search_query
@@ -34,6 +33,7 @@ from flowlet.web.api.workflow_changes import (
     edit_instance_variables,
     enter_instance_state,
 )
+from flowlet.web.api.workflow_detail import WorkflowDetailResponse, read_workflow_detail
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route
@@ -81,18 +81,19 @@ async def create_workflow() -> Response:
 
 @blueprint.get("/api/workflows/<reference:id>")
 @require_role(Role.VIEWER)
-@describe_route(answers={200: WorkflowResponse})
+@describe_route(answers={200: WorkflowDetailResponse})
 async def show_workflow(id: str) -> Response:
     """Return the workflow with an id or, if there is none of this id, with an external id."""
-    return build_json_response(WorkflowResponse.of(await get_services().store.queries.find(id)))
+    return build_json_response(await read_workflow_detail(await get_services().store.queries.find(id)))
 
 
 @blueprint.get("/api/workflowByExternalId/<path:external_id>")
 @require_role(Role.VIEWER)
-@describe_route(answers={200: WorkflowResponse})
+@describe_route(answers={200: WorkflowDetailResponse})
 async def show_workflow_by_external_id(external_id: str) -> Response:
     """Return the workflow with an external id, even if that is a number."""
-    return build_json_response(WorkflowResponse.of(await get_services().store.queries.get_by_external_id(external_id)))
+    found = await get_services().store.queries.get_by_external_id(external_id)
+    return build_json_response(await read_workflow_detail(found))
 
 
 @blueprint.post("/api/workflows/search")

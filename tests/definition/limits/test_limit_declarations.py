@@ -54,6 +54,7 @@ def load(*, vars: type[BaseModel] | None = Order, workflow: dict[str, Any] | Non
         (lambda: Rate(100_001, per="1 minute"), "whole number"),
         (lambda: Rate(1, per="0 s"), "per must be from a millisecond to 31 days"),
         (lambda: Breaker(5, pause="32 days"), "pause must be from a millisecond to 31 days"),
+        (lambda: Breaker(5, pause="1s", interval="0s"), "interval must be from a millisecond to 31 days"),
     ],
 )
 def test_a_value_out_of_range_is_refused_where_it_is_written(build: Callable[[], object], message: str) -> None:

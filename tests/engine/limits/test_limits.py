@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import pytest
+from pydantic import BaseModel
 
 from flowlet.instance.action import ActionKind
 from flowlet.instance.instance import Status
 from flowlet.workflow.limits import Limit
+from flowlet.workflow.states import end, state
+from flowlet.workflow.workflow import Workflow
+from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.limits.limited_modules import Door, build_charges
 from tests.engine.limits.limits_harness import LimitedExecutor, LimitsHarness, open_limits
 
 CRASH_LIMIT = 5
+
+
+class OptionalCharge(BaseModel):
+    customer: str | None = None
 
 
 async def test_never_more_run_at_once_than_the_limit_says_over_all_executors(database_url: str) -> None:
@@ -51,6 +61,28 @@ async def test_a_limit_by_a_variable_holds_for_each_value_and_no_value_waits_for
         door.open()
         await seen.settle()
         assert len(door.visits) == 17
+        await seen.check_all_ended()
+
+
+async def test_instances_without_the_variable_count_together(database_url: str) -> None:
+    door = Door(is_open=False)
+    async with open_limits(database_url) as seen:
+        one = await seen.add_executor(build_optional_charges(door))
+        await one.operations.create("Charges", vars={})
+        null = await one.operations.create("Charges", vars={"customer": None})
+        for name in ("anna", "(none)", ""):
+            await one.operations.create("Charges", vars={"customer": name})
+        await seen.claim_all()
+        await door.wait_until_inside(4)
+
+        assert sorted(door.inside) == ["", "(none)", "None", "anna"]
+        assert await one.operations.limits.explain_wait(await seen.get(null.id)) == (
+            "It waits for a slot of the limit of Charges in state 'charge' (1 of 1 in use without customer)."
+        )
+
+        door.open()
+        await seen.settle()
+        assert sorted(door.visits) == ["", "(none)", "None", "None", "anna"]
         await seen.check_all_ended()
 
 
@@ -229,6 +261,19 @@ async def test_a_limit_of_a_whole_workflow_counts_the_attempts_of_all_its_states
         assert door.most <= 2
         assert len(door.visits) == 9
         await seen.check_all_ended()
+
+
+def build_optional_charges(door: Door) -> ModuleType:
+    """Return a module with a limit of one for each customer, which an instance may lack."""
+
+    async def charge(order: OptionalCharge) -> None:
+        await door.enter(str(order.customer))
+
+    return build_workflow_module(
+        workflow=Workflow("Charges", vars=OptionalCharge),
+        charge=state(start=True, next=["done"], limit=Limit(1, by="customer"))(charge),
+        done=end(),
+    )
 
 
 async def run_alone(executor: LimitedExecutor) -> None:

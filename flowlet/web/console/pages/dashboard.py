@@ -22,6 +22,7 @@ from flowlet.store.reports.activity import (
     DueQueue,
     UpcomingInstance,
     compute_lag_seconds,
+    leave_paused_out,
     read_groups,
     read_overdue,
     read_queues,
@@ -209,7 +210,8 @@ async def _read_queue_overview(store: Store, now: int, served: Collection[str]) 
     looked_at = await read_groups(connections, served=served)
     found = await read_queues(connections, looked_at.names)
     due = await read_overdue(connections, found, now=now, limit=OVERDUE_READ)
-    late = 1000 * compute_lag_seconds(found, now=now) if due else 0.0
+    claimed_from = leave_paused_out(found, await store.lane_pauses.list_all())
+    late = 1000 * compute_lag_seconds(claimed_from, now=now) if due else 0.0
     coming = await read_upcoming(connections, found, now=now, limit=NEXT_SHOWN)
     return QueueOverview(found, late, due, coming, looked_at.has_more)
 

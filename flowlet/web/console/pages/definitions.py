@@ -20,7 +20,7 @@ from flowlet.diagram.overlay import DefinitionOverlay
 from flowlet.diagram.svg import render_svg
 from flowlet.errors import UnknownWorkflowError
 from flowlet.instance.instance import ENDED_STATUSES, Status
-from flowlet.operations.limits import describe_hold, describe_limit
+from flowlet.operations.limits import describe_hold, describe_limit, describe_opening
 from flowlet.store.limits.limits import LimitUse
 from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.reports.graph_statistics import SAMPLE_WINDOW, GraphStatistics, read_graph_statistics
@@ -59,11 +59,12 @@ class StatusCount:
 
 @dataclass(frozen=True, slots=True)
 class LimitRow:
-    """A limit as the page shows it: its numbers in words, and what holds it; None if nothing does."""
+    """A limit as the page shows it: its numbers in words, what holds it, and how it opens; None if nothing does."""
 
     use: LimitUse
     numbers: str
     hold: str | None
+    opening: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +182,10 @@ async def _find_lane_pause(name: str) -> LanePause | None:
 
 async def _read_limits(name: str) -> list[LimitRow]:
     found = await get_services().operations.limits.list_all(type=name)
-    return [LimitRow(use, describe_limit(use.record), describe_hold(use.record)) for use in found]
+    return [
+        LimitRow(use, describe_limit(use.record), describe_hold(use.record), describe_opening(use.record))
+        for use in found
+    ]
 
 
 def _build_status_counts(name: str, counts: Mapping[tuple[str, str], int]) -> tuple[StatusCount, ...]:

@@ -6,7 +6,7 @@ from quart import Blueprint
 from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
-from flowlet.errors import RefusedError, UnknownLimitError
+from flowlet.errors import DurationError, RefusedError, UnknownLimitError
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.definition_rows import build_definition_url
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
@@ -36,11 +36,13 @@ async def hold_limit() -> Redirection:
 @blueprint.post("/limits/release")
 @require_role(Role.OPERATOR)
 async def release_limit() -> Redirection:
-    """Release a limit that a user or a breaker holds."""
+    """Release a limit that a user or a breaker holds; with an interval, what waits begins one after another."""
     form = await read_request_form()
     workflow, state = form.get_text("workflow"), form.get_text("state") or None
     try:
-        await get_services().operations.limits.release(workflow, state, username=get_principal().username)
-    except (RefusedError, UnknownLimitError) as error:
-        return redirect_with_error(f"Not released: {error}.", build_definition_url(workflow))
+        await get_services().operations.limits.release(
+            workflow, state, username=get_principal().username, interval=form.get_text("interval") or None
+        )
+    except (DurationError, RefusedError, UnknownLimitError) as error:
+        return redirect_with_error(f"Not released: {str(error).rstrip('.')}.", build_definition_url(workflow))
     return redirect_with_success("Released.", build_definition_url(workflow))

@@ -35,7 +35,9 @@ async def test_an_operator_holds_and_releases_a_limit(operator: WorkflowPageClie
     assert "held by" in held
     assert "the bank moves" in held
     assert "has no limits" in await submit("/limits/release", state="")
-    assert await submit("/limits/release") == "ok: Released."
+    assert "'soon' is not a duration" in await submit("/limits/release", interval="soon")
+    assert await submit("/limits/release", interval="100ms") == "ok: Released."
+    assert "letting one attempt begin each 100 milliseconds" in (await operator.browser.get(PAGE)).text
     assert "is not held" in await submit("/limits/release")
 
 
