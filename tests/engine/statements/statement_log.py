@@ -83,7 +83,7 @@ def log_statements(monkeypatch: pytest.MonkeyPatch) -> StatementLog:
 
     class LoggedConnection(sqlite_connection._Connection):
         def __init__(self, *given: Any, **named: Any) -> None:
-            super().__init__(*given, **named)
+            super().__init__(*given, **named)  # type: ignore[no-untyped-call]  # a class of sqlite3
             self.set_trace_callback(log.add_in_thread)
 
     monkeypatch.setattr(aiosqlite.Connection, "_execute", count_call)

@@ -18,7 +18,7 @@ from flowlet.store.dialects.signals import ListenRequest
 from flowlet.store.schedules.table import SCHEDULE
 from flowlet.store.tables import ACTION
 
-__all__ = ["MySQLSignals"]
+__all__ = ["MySQLSignals", "PollPace"]
 
 WINDOW = 500
 """The latest ids whose lines are counted: a line may become visible after others with higher ids."""
@@ -52,13 +52,13 @@ class _WindowEnd(NamedTuple):
 
     Attributes:
         last: The last id.
-        count: How many lines there are.
+        line_count: How many lines there are.
         foreign: What changes with each commit of another process.
         created_count: How many instances were created that wait for a claim.
     """
 
     last: int
-    count: int
+    line_count: int
     foreign: tuple[int | None, int, int | None]
     created_count: int
 
@@ -84,7 +84,7 @@ class MySQLSignals:
         """
         ((last,),) = await listen_request.read(lambda raw: fetch_rows(raw, _LAST_ID))
         floor, seen, unsettled_until, next_guess = last - WINDOW, None, 0.0, 0.0
-        pace = _Pace()
+        pace = PollPace()
         while True:
             end = await listen_request.read(partial(_read_end, floor, tuple(listen_request.own_executor_ids)))
             now = asyncio.get_running_loop().time()
@@ -95,12 +95,12 @@ class MySQLSignals:
             has_commit = is_new or next_guess <= now < unsettled_until
             next_guess, seen = now + UNSETTLED_POLL_SECONDS if has_commit else next_guess, end
             listen_request.on_poll(has_commit, has_created)
-            if end.count > 2 * WINDOW:
+            if end.line_count > 2 * WINDOW:
                 floor, seen = end.last - WINDOW, None
             await listen_request.wait_for_poll(at_most=pace.compute_pause(now, has_created=has_created))
 
 
-class _Pace:
+class PollPace:
     """How soon the next poll follows: often while other processes create instances, then more and more seldom."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ class StatementAnswer(NamedTuple):
     """The answer to a statement: its rows, and how many its condition found, or it has written."""
 
     rows: Sequence[Any]
-    count: int
+    row_count: int
 
 
 async def fetch_rows(raw: Any, sql: str, values: Sequence[Any] = ()) -> Sequence[Any]:
@@ -66,6 +66,8 @@ async def run_together(raw: Any, statements: Sequence[str]) -> list[StatementAns
         TooLargeError: If the server would not accept one of them.
         pymysql.err.DataError: If the server warns of one of them.
     """
+    if not statements:
+        return []
     if not isinstance(raw, MySQLSession) or (await raw.read_packet_limit()).may_exceed(sum(map(len, statements))):
         return [await _run_alone(raw, sql) for sql in statements]
     await raw.query("; ".join(statements))

@@ -177,7 +177,7 @@ class MySQLWrites:
         counts = _build_add_counts(raw, self.get_writer_id(raw), count_transitions(transitions))
         followups = collect_followups(transitions)
         answers = await run_together(raw, statements + (counts if followups.is_empty else []))
-        if answers[len(first)].count != len(transitions):
+        if answers[len(first)].row_count != len(transitions):
             raise _FenceLostError
         if not followups.is_empty:
             await self.apply_followups(raw, followups, batch.now)
@@ -242,9 +242,9 @@ class MySQLWrites:
             known |= {name: CreatedRow(ids[name], is_new=False) for name in fresh}
         created = []
         for name in names:
-            new = fresh.pop(name, None)
-            is_leased = new is not None and new.executor_id is not None
-            created.append(known[name]._replace(is_new=new is not None, is_leased=is_leased))
+            is_new = name in fresh
+            is_leased = is_new and fresh.pop(name).executor_id is not None
+            created.append(known[name]._replace(is_new=is_new, is_leased=is_leased))
         return created
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
