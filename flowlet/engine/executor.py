@@ -291,6 +291,7 @@ class Executor:
                     self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
                     backoff.reset()
                 except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
+                    worker.lease_count += 1  # the answer may have been lost of a claim that has leased something
                     registration.maintenance.contact.record_failure(began)
                     await self._wait_unless_stopped(registration, self._store.clock.sleep(backoff.next_delay(error)))
                     continue

@@ -70,6 +70,9 @@ class Worker:
         on_spawn: Called when a transition has stored children that are made later.
         lease_timer: Tells whether the executor still has its lease; without one it always has.
         observer: Is notified of each claim and each transition.
+
+    Attributes:
+        lease_count: How many leases have begun here; also counts those that may have, where an answer was lost.
     """
 
     def __init__(
@@ -108,7 +111,7 @@ class Worker:
         self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
         self._tasks: set[asyncio.Task[None]] = set()
         self.running: dict[int, Lease] = {}
-        self._kept_slots = 0
+        self._kept_slots = self.lease_count = 0
         self.is_draining = self._is_cancelling = False
 
     @property
@@ -174,15 +177,13 @@ class Worker:
         return self.start_claimed(claimed, now, began) if claimed else 0
 
     def start_claimed(self, claimed: Sequence[Instance], now: int, began: float) -> int:
-        """Begin to run what has been leased, and return how many; none if the answer came too late.
+        """Begin to run what was leased at a time, and return how many; none if the answer came too late.
 
-        Args:
-            claimed: The instances.
-            now: The store's time at which they were leased, in microseconds since 1970 UTC.
-            began: The monotonic time at which the statement was sent, in seconds.
+        The statement was sent at the monotonic time ``began``.
         """
         if self._observer:
             self._observer.on_claim(len(claimed), self._store.clock.monotonic() - began)
+        self.lease_count += len(claimed)
         if claimed and not self._lease_timer.is_claim_valid(began):
             # The maintenance hands back instances that are leased here and do not run.
             logger.warning("a claim of %d instances was answered too late: they are not run", len(claimed))

@@ -92,6 +92,7 @@ class DirectLeases:
             may_lease = count < limit and self._can_run(worker, new, now)
             count += may_lease
             marked.append(replace(new, executor_id=worker.executor_id) if may_lease else new)
+        worker.lease_count += count  # also if the answer is lost
         with worker.keep_slots(count):
             yield ReservedSlots(marked, worker, now=now, began=self._clock.monotonic())
 
