@@ -67,7 +67,8 @@ def build_engine(
     store.state_names.use_loaded(registry)
     waiters = Waiters(store, store.clock)
     executor = Executor(store, registry, executor_settings, observer=observer) if executor_settings else None
-    return Engine(store, registry, Operations(store, registry), waiters, EventBroadcaster(store), executor)
+    operations = Operations(store, registry, direct_leases=executor and executor.direct_leases)
+    return Engine(store, registry, operations, waiters, EventBroadcaster(store), executor)
 
 
 @asynccontextmanager

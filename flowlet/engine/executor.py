@@ -11,6 +11,7 @@ from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND, set_call_deadline
 from flowlet.definition.registry import Registry
+from flowlet.engine.creates.direct_leases import DirectLeases
 from flowlet.engine.gates.version_check import find_incompatible_instances
 from flowlet.engine.limits.claims import list_policies
 from flowlet.engine.observer import ExecutorObserver
@@ -55,6 +56,7 @@ class Executor:
         observer: Is notified of every claim, batch and transition.
 
     Attributes:
+        direct_leases: Lets the creates of this process lease for it.
         is_ready: Set when it has registered for the first time.
         committed_transitions: How many transitions it has committed in batches; counted when it ends.
         batches: How many batches these were.
@@ -75,6 +77,7 @@ class Executor:
         self._settings = settings or ExecutorSettings()
         self._random = random or Random()  # noqa: S311 - jitter
         self._wakeup = Wakeup(store.clock)
+        self.direct_leases = DirectLeases(store.clock, self._wakeup, self._settings)
         self._due_time_cache = _DueTimeCache(store, self._settings, registry.names)
         self._stopping = asyncio.Event()
         self._stopping_now = asyncio.Event()
@@ -162,7 +165,9 @@ class Executor:
                 except StoreUnavailableError as error:
                     await self._wait_for_store(error, backoff)
         async with self._registry.provided:
-            unsubscribe = self._store.commit_signal.subscribe(self._on_commit, poll_rest_seconds=DEFAULT_POLL_SECONDS)
+            unsubscribe = self._store.commit_signal.subscribe(
+                self._on_commit, poll_rest_seconds=DEFAULT_POLL_SECONDS, is_claiming=True
+            )
             try:
                 await run_to_end(self._run_until_stopped(), on_cancel=self._stop_now)
             finally:
@@ -231,12 +236,18 @@ class Executor:
         registration = self._registration = self._build_registration()
         try:
             await registration.start()
+            self._store.commit_signal.own_executor_ids.add(self._executor_id)
             self.is_ready.set()
             self._version_check.start()
-            await self._claim_until_stopped(registration)
+            self.direct_leases.open(registration.worker)
+            try:
+                await self._claim_until_stopped(registration)
+            finally:
+                self.direct_leases.close()
             await registration.drain(self._stopping_now)
         finally:
             await run_to_end(registration.end())
+            self._store.commit_signal.own_executor_ids.discard(self._executor_id)
             self._add_totals(registration)
 
     def _build_registration(self) -> Registration:
@@ -280,6 +291,7 @@ class Executor:
                     self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
                     backoff.reset()
                 except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
+                    worker.lease_count += 1  # the answer may have been lost of a claim that has leased something
                     registration.maintenance.contact.record_failure(began)
                     await self._wait_unless_stopped(registration, self._store.clock.sleep(backoff.next_delay(error)))
                     continue

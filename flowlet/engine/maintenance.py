@@ -70,6 +70,7 @@ class Maintenance:
         self._rest_seconds = MIN_PAUSE_SECONDS
         self._unserved_reasons = UnservedReasons(store.connections)
         self._unknown_leases: dict[int, int] = {}
+        self._checked_lease_count: int | None = None
         self._round_count = 0
         self._check_requested = asyncio.Event()
 
@@ -213,7 +214,9 @@ class Maintenance:
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        before = list(self._worker.running.values())
+        before, lease_count = list(self._worker.running.values()), self._worker.lease_count
+        if not before and lease_count == self._checked_lease_count:
+            return  # nothing was held at the last look, and nothing has been leased since
         held = await self._store.executors.read_held_tokens(self._executor_id)
         self.contact.record_success()
         # One that was committed before this reading, and so has ended, runs no more, or still waits for the answer.
@@ -228,3 +231,4 @@ class Maintenance:
             logger.warning("handing back %d instances that are leased here and do not run", len(twice))
             await self._store.executors.release_instances(self._executor_id, twice, now=self._store.clock.now())
         self._unknown_leases = unknown
+        self._checked_lease_count = None if held else lease_count

@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 
 from flowlet.clock import MICROSECONDS_PER_SECOND, Clock
+from flowlet.instance.instance import ENDED_STATUSES, Status
+from flowlet.instance.transition import Transition
 
-__all__ = ["Wakeup"]
+__all__ = ["Wakeup", "schedule_wakeup"]
 
 
 class Wakeup:
@@ -18,6 +20,11 @@ class Wakeup:
         self._event = asyncio.Event()
         self._due: int | None = None
         self._sleeps_until = 0
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether the task sleeps, and nothing has woken it yet."""
+        return self._sleeps_until > self._clock.now() and not self._event.is_set()
 
     def wake(self) -> None:
         """End the sleep now, or the next one at once."""
@@ -44,3 +51,15 @@ class Wakeup:
         if self._due is not None and self._due <= self._clock.now():
             self._due = None
         self._event.clear()
+
+
+def schedule_wakeup(wakeup: Wakeup, committed: Transition) -> None:
+    """Wake an executor when a transition that it has committed, and that gave up the lease, makes something due."""
+    has_parent = committed.instance.parent_id is not None
+    notifies_parent = has_parent and (committed.wakes_parent or committed.status in ENDED_STATUSES)
+    if committed.spawned or notifies_parent or committed.wake_at_open_children is not None:
+        wakeup.wake()
+    elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
+        wakeup.wake_at(committed.next_activation_us)
+        if committed.messages is not None:  # its commit may have found a message: then it is due at once
+            wakeup.wake()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -25,8 +25,8 @@ from flowlet.engine.observer import ExecutorObserver, log_transition
 from flowlet.engine.outage import retry_while_away
 from flowlet.engine.relatives import LeaseRelatives, RelativesReader
 from flowlet.engine.release import apply_transition
-from flowlet.engine.wakeup import Wakeup
-from flowlet.instance.instance import ENDED_STATUSES, Instance, Status
+from flowlet.engine.wakeup import Wakeup, schedule_wakeup
+from flowlet.instance.instance import Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_lease
 from flowlet.protected_tasks import create_protected_task, enter_handler_scope
@@ -70,6 +70,9 @@ class Worker:
         on_spawn: Called when a transition has stored children that are made later.
         lease_timer: Tells whether the executor still has its lease; without one it always has.
         observer: Is notified of each claim and each transition.
+
+    Attributes:
+        lease_count: How many leases have begun here; also counts those that may have, where an answer was lost.
     """
 
     def __init__(
@@ -98,7 +101,7 @@ class Worker:
         self._committer = committer
         self._wakeup = wakeup
         self._settings = settings
-        self._executor_id = executor_id
+        self.executor_id = executor_id
         self._types = tuple(types)
         self._types_without_thread = tuple(type for type in types if type not in thread_types)
         self._relatives = RelativesReader(store)
@@ -108,12 +111,33 @@ class Worker:
         self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
         self._tasks: set[asyncio.Task[None]] = set()
         self.running: dict[int, Lease] = {}
+        self._kept_slots = self.lease_count = 0
         self.is_draining = self._is_cancelling = False
 
     @property
     def free_slots(self) -> int:
         """How many slots are free; none while an instance under which executors have died runs alone."""
-        return 0 if self._quarantine.is_active else self._settings.slots - len(self.running)
+        return 0 if self._quarantine.is_active else self._settings.slots - len(self.running) - self._kept_slots
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether the executor still has its lease, by its own count."""
+        return self._lease_timer.remaining_seconds > 0
+
+    @property
+    def runnable_types(self) -> Sequence[str]:
+        """The workflows that can run now: while no thread is free, none that needs one in each state."""
+        return self._types if self._activations.threads.free_count else self._types_without_thread
+
+    @contextlib.contextmanager
+    def keep_slots(self, count: int) -> Iterator[None]:
+        """Keep some free slots from claims for the length of the block."""
+        self._kept_slots += count
+        try:
+            yield
+        finally:
+            self._kept_slots -= count
+            self._slot_freed.set()
 
     async def claim_due(self) -> ClaimResult:
         """Claim as many due instances as there are free slots, and begin to run them.
@@ -126,20 +150,20 @@ class Worker:
         now = clock.now()
         if limit <= 0 or not self._types:
             return ClaimResult(0, now, may_have_more=bool(self._types))
-        types = self._types if self._activations.threads.free_count else self._types_without_thread
+        types = self.runnable_types
         # When a thread is free, the lease has been renewed, or a pause has ended, the executor is woken.
-        if not types or self._lease_timer.remaining_seconds <= 0:
+        if not types or not self.has_lease:
             return ClaimResult(0, now, may_have_more=False)
         lanes = await self._pauses.find_open(types, self._settings.groups)
-        if not lanes.types or not lanes.groups or self._lease_timer.remaining_seconds <= 0:
+        if not lanes.types or not lanes.groups or not self.has_lease:
             return ClaimResult(0, now, may_have_more=False)
         # What was claimed runs at once: should the next statement fail, it is not left without an activation.
         gated_limit = 0 if self._gates is None else self._gates.split_slots(limit)
         gated_count = count = await self._claim_gated(gated_limit, lanes, now)
         if count < limit:
             began = clock.monotonic()
-            request = ClaimRequest(self._executor_id, lanes.groups, lanes.types, limit - count, now)
-            count += self._start_claimed(await self._store.instances.claim(request), now, began)
+            request = ClaimRequest(self.executor_id, lanes.groups, lanes.types, limit - count, now)
+            count += self.start_claimed(await self._store.instances.claim(request), now, began)
         if gated_count == gated_limit:  # there may be more behind gates
             count += await self._claim_gated(limit - count, lanes, now)
         return ClaimResult(count, now, may_have_more=count == limit)
@@ -150,12 +174,16 @@ class Worker:
             return 0
         began = self._store.clock.monotonic()
         claimed = await self._gates.claim(limit, lanes, now=now)
-        return self._start_claimed(claimed, now, began) if claimed else 0
+        return self.start_claimed(claimed, now, began) if claimed else 0
 
-    def _start_claimed(self, claimed: Sequence[Instance], now: int, began: float) -> int:
-        """Begin to run what a claim has returned, and return how many; none if its answer came too late."""
+    def start_claimed(self, claimed: Sequence[Instance], now: int, began: float) -> int:
+        """Begin to run what was leased at a time, and return how many; none if the answer came too late.
+
+        The statement was sent at the monotonic time ``began``.
+        """
         if self._observer:
             self._observer.on_claim(len(claimed), self._store.clock.monotonic() - began)
+        self.lease_count += len(claimed)
         if claimed and not self._lease_timer.is_claim_valid(began):
             # The maintenance hands back instances that are leased here and do not run.
             logger.warning("a claim of %d instances was answered too late: they are not run", len(claimed))
@@ -231,7 +259,7 @@ class Worker:
         async with self._quarantine.take_turn(instance.crashes) as is_alone:
             if self.is_draining or lease.is_lost:
                 return
-            count_crash = partial(self._store.executors.count_crash, self._executor_id, instance.id, instance.token)
+            count_crash = partial(self._store.executors.count_crash, self.executor_id, instance.id, instance.token)
             activity = f"counting the crashes of workflow {instance.id}"
             try:
                 if is_alone and not await retry_while_away(count_crash, self._store.clock, activity):
@@ -265,7 +293,7 @@ class Worker:
             if committed.spawn_parts and self._on_spawn:
                 self._on_spawn()
             if committed.status is not _EXECUTING:
-                self._schedule_wakeup(committed)
+                schedule_wakeup(self._wakeup, committed)
                 return
             if lease.is_lost:
                 logger.warning("the lease of %s %d is lost: its next state is run by another", instance.type, lease.id)
@@ -288,7 +316,7 @@ class Worker:
         if instance.unread and (names := self._activations.get_received_names(instance)):
             instance, message = await self._messages.read_next(instance, names)
         # Only a handler with a context can open a transaction.
-        own = HandlerTransaction(self._store, self._executor_id, self._excuses) if plan and plan.context_names else None
+        own = HandlerTransaction(self._store, self.executor_id, self._excuses) if plan and plan.context_names else None
         try:
             transition = await self._activations.run(
                 instance,
@@ -319,13 +347,3 @@ class Worker:
             return await self._committer.commit(self._activations.build_rejection(instance, error, refused=refused))
         except RejectedError:
             return await self._committer.commit(self._activations.build_rejection(instance, error))
-
-    def _schedule_wakeup(self, committed: Transition) -> None:
-        has_parent = committed.instance.parent_id is not None
-        notifies_parent = has_parent and (committed.wakes_parent or committed.status in ENDED_STATUSES)
-        if committed.spawned or notifies_parent or committed.wake_at_open_children is not None:
-            self._wakeup.wake()
-        elif committed.status in (Status.IN_PROGRESS, Status.WAITING):
-            self._wakeup.wake_at(committed.next_activation_us)
-            if committed.messages is not None:  # its commit may have found a message: then it is due at once
-                self._wakeup.wake()

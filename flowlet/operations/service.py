@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from flowlet.clock import Duration
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
-from flowlet.engine.create_batcher import CreateBatcher
+from flowlet.engine.creates.create_batcher import CreateBatcher
+from flowlet.engine.creates.direct_leases import DirectLeases
 from flowlet.instance.change import Change
 from flowlet.instance.instance import Instance
 from flowlet.instance.new_instance import Created
@@ -69,19 +70,19 @@ class Operations(RepairOperations):
         store: The database.
         registry: The loaded workflows. An instance of a workflow that is not loaded can still be paused, resumed,
             cancelled, retried and woken; the other operations raise ``UnknownWorkflowError``.
+        direct_leases: Leases what is created here for the executor of this process; None without one.
 
     Attributes:
         send: Sends a message to an instance; see ``MessageOperations``, also for ``list_unread``.
         enter_state: Answers or moves an instance, and edits its variables, in one; see ``StateOperations``.
-        schedules: The operations on schedules.
-        teams, views: The operations on teams; and on saved views of the workflow list.
-        limits, lanes: The operations on limits; and on lanes: the pause of a whole workflow, or of a group.
+        schedules, teams, views, limits, lanes: The operations on these. A view is a saved address of the workflow list;
+            a lane is a whole workflow, or a group.
         decisions: Who may answer; and ``assign``, which assigns the question of an instance to a user.
     """
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, registry: Registry, *, direct_leases: DirectLeases | None = None) -> None:
         super().__init__(store, registry)
-        self._batcher = CreateBatcher(store)
+        self._batcher = CreateBatcher(store, direct_leases=direct_leases)
         messages = MessageOperations(store, registry)
         self.send, self.list_unread = messages.send, messages.list_unread
         self.enter_state = StateOperations(store, registry).enter_state

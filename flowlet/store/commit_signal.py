@@ -20,6 +20,8 @@ __all__ = ["DEFAULT_POLL_SECONDS", "CommitSignal"]
 MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.002, 0.05
 """Between two notifications of executors' commits. The pauses double as long as commits go on: a busy process sends
 twenty a second."""
+MAX_NOTIFIED_COMMITS = 20
+"""How many batches of a process notify by themselves, at once and in each second."""
 DEFAULT_POLL_SECONDS = 0.2
 """How often a database is polled that neither notifies nor can be watched."""
 MIN_RECONNECT_SECONDS, MAX_RECONNECT_SECONDS = 0.02, 1.0
@@ -37,35 +39,61 @@ class _Subscription:
     on_commit: Callable[[Commit], None]
     get_poll_seconds: Callable[[], float]
     rest_seconds: float
+    is_claiming: bool
     rests_until: float = 0.0
     is_behind: bool = False
 
-    def take_poll(self, now: float, *, has_commit: bool) -> None:
-        """Call the subscriber if a poll has found a commit since the last call, and that is long enough ago."""
+    def take_poll(self, now: float, *, has_commit: bool, has_created: bool) -> None:
+        """Call the subscriber if a poll has found a commit since the last call, and that is long enough ago.
+
+        One that claims is called at once for an instance that was created and waits for a claim.
+        """
         self.is_behind = self.is_behind or has_commit
-        if self.is_behind and now >= self.rests_until:
+        if self.is_behind and (now >= self.rests_until or (has_created and self.is_claiming)):
             self.is_behind, self.rests_until = False, now + self.rest_seconds
             self.on_commit(UNKNOWN_COMMIT)
+
+
+class _Allowance:
+    """How many commits may notify by themselves: so many at once, and as many in each second."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._left = float(limit)
+        self._counted_at = 0.0
+
+    def take(self, now: float) -> bool:
+        """Return whether another one may; then it is counted."""
+        self._left = min(self._limit, self._left + (now - self._counted_at) * self._limit)
+        self._counted_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class CommitSignal:
     """Calls its subscribers at every commit of this process, and soon after those of other processes.
 
-    Creates, operations and repairs notify the other processes inside of their own transaction. Executors' batches do
-    not, because PostgreSQL lets only one transaction with a notification commit at a time: for these the signal sends
-    one notification for many commits. One that a dying process did not send is lost, so every subscriber also looks
-    from time to time. On SQLite a process also hears of its own commits.
+    Creates, operations and repairs notify the other processes inside of their own transaction. So do some batches of
+    executors, which costs no further statement. Not all do, because PostgreSQL lets only one transaction with a
+    notification commit at a time: for the others the signal sends one notification for many commits. One that a dying
+    process did not send is lost, so every subscriber also looks from time to time.
 
     Listening starts with the first subscriber, and ends with ``close``.
 
     Args:
         connections: The connections of the database.
+
+    Attributes:
+        own_executor_ids: The executors of this process, as they say: what they commit is left out by a poll.
     """
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
         self._dialect = connections.dialect.signals
         self._subscriptions: set[_Subscription] = set()
+        self.own_executor_ids: set[str] = set()
         self._is_listening = self._is_closed = False
         self._pending_groups: set[str] | None = None
         self._send_task = BackgroundTask("commit-sender", self._send_while_pending)
@@ -75,9 +103,13 @@ class CommitSignal:
             self._receive_commit,
             self._receive_poll,
             lambda read: connections.read(lambda session: read(session.raw)),
+            connections.read_on_writer,
             self.get_poll_seconds,
+            self.own_executor_ids,
         )
+        self._notifications = _Allowance(MAX_NOTIFIED_COMMITS)
         connections.on_commit = self._publish_commit
+        connections.take_notification = self._take_notification
 
     @property
     def is_listening(self) -> bool:
@@ -90,6 +122,7 @@ class CommitSignal:
         *,
         get_poll_seconds: Callable[[], float] | None = None,
         poll_rest_seconds: float = 0.0,
+        is_claiming: bool = False,
     ) -> Callable[[], None]:
         """Call a function at every commit, and return what ends that.
 
@@ -99,8 +132,10 @@ class CommitSignal:
                 five times a second if None.
             poll_rest_seconds: How long at least between two calls for commits that a poll has found: others may let
                 the database be polled more often.
+            is_claiming: Whether this pause does not hold for instances that were created and wait for a claim.
         """
-        subscription = _Subscription(on_commit, get_poll_seconds or _get_default_poll_seconds, poll_rest_seconds)
+        get_poll_seconds = get_poll_seconds or _get_default_poll_seconds
+        subscription = _Subscription(on_commit, get_poll_seconds, poll_rest_seconds, is_claiming)
         if not self._is_closed:
             self._subscriptions.add(subscription)
         self._listen_task.start()
@@ -133,15 +168,18 @@ class CommitSignal:
         self._pending_groups = (self._pending_groups or set()) | (commit.due_groups or set())
         self._send_task.start()
 
+    def _take_notification(self) -> bool:
+        return self._dialect.needs_notifications and self._notifications.take(asyncio.get_running_loop().time())
+
     def _receive_commit(self, commit: Commit) -> None:
         self._is_listening = True
         self._call_subscribers(commit)
 
-    def _receive_poll(self, has_commit: bool) -> None:
+    def _receive_poll(self, has_commit: bool, has_created: bool) -> None:
         self._is_listening = True
         now = asyncio.get_running_loop().time()
         for subscription in list(self._subscriptions):
-            subscription.take_poll(now, has_commit=has_commit)
+            subscription.take_poll(now, has_commit=has_commit, has_created=has_created)
 
     def _call_subscribers(self, commit: Commit) -> None:
         for subscription in list(self._subscriptions):

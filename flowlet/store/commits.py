@@ -48,7 +48,9 @@ UNKNOWN_COMMIT = Commit()
 """A commit of which nothing is known: it may have changed any instance."""
 
 
-def build_batch_commit(executor_id: str, transitions: Iterable[Transition], due_groups: Iterable[str]) -> Commit:
+def build_batch_commit(
+    executor_id: str, transitions: Iterable[Transition], due_groups: Iterable[str], *, is_notified: bool = False
+) -> Commit:
     """Return the commit of an executor's transitions."""
     instances = tuple(CommittedInstance(one.instance.id, one.state, one.status) for one in transitions)
-    return Commit(frozenset(due_groups), instances, executor_id)
+    return Commit(frozenset(due_groups), instances, executor_id, is_notified)

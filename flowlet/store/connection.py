@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,7 @@ from flowlet.clock import shorten_to_deadline
 from flowlet.database_url import mask_password
 from flowlet.errors import MissingRightsError, RowsLockedError, StoreUnavailableError, TooLargeError
 from flowlet.shutdown import run_to_end, wait_until_done
-from flowlet.store.commits import Commit
+from flowlet.store.commits import UNKNOWN_COMMIT, Commit
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.base import Dialect
 from flowlet.store.dialects.hosts import describe_error
@@ -37,8 +36,6 @@ DEFAULT_TIMEOUT_SECONDS = 60.0
 MAX_HANDLER_TRANSACTIONS = 5
 """How many transactions handlers may hold open at once: half of the general pool, so that all else has the rest."""
 
-logger = logging.getLogger(__name__)
-
 
 class Connections:
     """The connections of one process to one database.
@@ -50,6 +47,7 @@ class Connections:
     Attributes:
         size_limit: How much the database accepts, as read when it was opened for the engine.
         on_commit: Called with what each transaction of this process has committed, right after it has.
+        take_notification: Returns whether a batch that is about to be committed is to notify the other processes.
     """
 
     def __init__(
@@ -58,6 +56,7 @@ class Connections:
         self.url = url
         self.dialect = dialect
         self.on_commit: Callable[[Commit], None] | None = None
+        self.take_notification: Callable[[], bool] = lambda: False
         self.size_limit = SizeLimit(MAX_INTEGER, "none is known")
         self._timeout_seconds = timeout_seconds if dialect.connections.has_pool else None
         self._tasks = WorkTasks()
@@ -186,6 +185,16 @@ class Connections:
             await wait_until_done(holder)
             await holder
 
+    async def read_on_writer(self, read: Callable[[Any], Awaitable[T]]) -> T:
+        """Run a statement that only reads on the connection that writes to SQLite, also within its transaction.
+
+        Raises:
+            StoreUnavailableError: If it is closed.
+        """
+        if self._writer is None:
+            raise StoreUnavailableError("the database is closed")
+        return await read(self._writer.raw_connection)
+
     def report_commit(self, commit: Commit) -> None:
         """Report what a transaction of this process has committed."""
         if self.on_commit is not None:
@@ -223,7 +232,7 @@ class Connections:
             try:
                 return await self._drop_if_useless(session, partial(self._begin_and_commit, work))
             except BaseException:
-                await self._roll_back(session)
+                await session.roll_back()
                 raise
 
     async def _begin_and_commit(self, work: Callable[[DatabaseSession], Awaitable[T]], session: DatabaseSession) -> T:
@@ -242,6 +251,12 @@ class Connections:
         if pending is not None:
             self.report_commit(pending)
 
+    async def _commit_handler_work(self, session: DatabaseSession) -> None:
+        """Commit what a handler has written, of which little is known; SQLite's signal leaves out its connection."""
+        await self._commit(session)
+        if self._writer is not None:
+            self.report_commit(UNKNOWN_COMMIT)
+
     async def _hold_transaction(
         self, opened: asyncio.Future[DatabaseSession], may_commit: asyncio.Future[bool]
     ) -> None:
@@ -252,14 +267,14 @@ class Connections:
             held.is_open = True
             try:
                 opened.set_result(session)
-                end = self._commit if await may_commit else lambda session: session.execute("ROLLBACK")
+                end = self._commit_handler_work if await may_commit else lambda session: session.execute("ROLLBACK")
                 await self._drop_if_useless(session, end)
             except BaseException:
-                await self._roll_back(session)
+                await session.roll_back()
                 raise
             finally:
                 held.is_open = False
-                await self._reset_connection(session)
+                await session.reset_connection()
 
     async def _run_engine_work(self, work: Callable[[DatabaseSession], Awaitable[T]]) -> T:
         if self._writer is not None:
@@ -294,23 +309,6 @@ class Connections:
             self.dialect.connections.drop_connection(session.raw)
         for database in {self._engine, self._general}:
             await self.dialect.connections.expire_connections(database.pool)
-
-    async def _roll_back(self, session: DatabaseSession) -> None:
-        self.dialect.connections.lift_limit()
-        try:
-            await session.execute("ROLLBACK")
-        except Exception as error:  # noqa: BLE001 - after any error the connection is unusable
-            logger.debug("rollback failed, the connection is dropped: %s", error)
-            if self.dialect.connections.has_pool and not session.is_lost:
-                self.dialect.connections.drop_connection(session.raw)
-
-    async def _reset_connection(self, session: DatabaseSession) -> None:
-        try:
-            await self.dialect.connections.reset_connection(session.raw)
-        except Exception as error:  # noqa: BLE001 - as above; what is committed stays committed
-            logger.debug("a connection cannot be reset, it is dropped: %s", error)
-            if not session.is_lost:
-                self.dialect.connections.drop_connection(session.raw)
 
     async def _run_with_retries(
         self, attempt: Callable[[], Awaitable[T]], timeout_seconds: float | None, *, waits_for_rows: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from flowlet.store.dialects.base import Dialect
 
 __all__ = ["DatabaseSession", "build_in_list"]
 
+logger = logging.getLogger(__name__)
 
 UNMEASURED_LENGTH = 4_000
 """Characters of values that every database accepts; as many bytes are allowed for the statement beside its values."""
@@ -59,6 +61,26 @@ class DatabaseSession:
         """Run one statement; its result is ignored, because the drivers disagree about it."""
         await self._check_size(values)
         await self.connection.execute(self._qualify(sql), values)
+
+    async def roll_back(self) -> None:
+        """Roll back the open transaction; where that fails, the connection is dropped."""
+        connections = self.dialect.connections
+        connections.lift_limit()
+        try:
+            await self.execute("ROLLBACK")
+        except Exception as error:  # noqa: BLE001 - after any error the connection is unusable
+            logger.debug("rollback failed, the connection is dropped: %s", error)
+            if connections.has_pool and not self.is_lost:
+                connections.drop_connection(self.raw)
+
+    async def reset_connection(self) -> None:
+        """Make the connection as good as new after a handler's statements; where that fails, it is dropped."""
+        try:
+            await self.dialect.connections.reset_connection(self.raw)
+        except Exception as error:  # noqa: BLE001 - as above; what is committed stays committed
+            logger.debug("a connection cannot be reset, it is dropped: %s", error)
+            if not self.is_lost:
+                self.dialect.connections.drop_connection(self.raw)
 
     async def _check_size(self, values: dict[str, Any] | None) -> None:
         """Refuse values that the database does not accept, before they are sent."""

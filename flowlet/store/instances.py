@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
@@ -62,10 +62,21 @@ class InstanceStore:
         self._connections = connections
         self._dialect = connections.dialect
 
-    async def create(self, new_instances: Sequence[NewInstance], *, now: int) -> list[Created]:
+    async def create(
+        self,
+        new_instances: Sequence[NewInstance],
+        *,
+        now: int,
+        on_leased: Callable[[Sequence[Instance]], None] = lambda _: None,
+    ) -> list[Created]:
         """Create instances, all or none, and return them in order; a known external id gives the known instance.
 
         So does one that is kept of an instance that was deleted.
+
+        Args:
+            new_instances: The instances. One that names an executor is leased by it, unless a lane is paused.
+            now: The store's time, in microseconds since 1970 UTC.
+            on_leased: Called with the instances that were leased, even if the caller is cancelled meanwhile.
 
         Raises:
             StoreUnavailableError: If the database is unavailable.
@@ -74,7 +85,9 @@ class InstanceStore:
         # Reported inside of the unit of work, which is finished even if its caller is cancelled.
         async def create_and_report(session: DatabaseSession) -> list[CreatedRow]:
             created = await self._dialect.writes.create(session.raw, new_instances, now)
-            due_groups = frozenset(new.group for new in new_instances)
+            rows = list(zip(new_instances, created, strict=True))
+            on_leased([new.build_leased(row.id, now=now) for new, row in rows if row.is_leased])
+            due_groups = frozenset(new.group for new, row in rows if not row.is_leased)
             self._connections.report_commit(Commit(due_groups, (), is_notified=True))
             return created
 
@@ -119,12 +132,13 @@ class InstanceStore:
             RowsLockedError: If another transaction has locked one of the rows; nothing was written.
             Exception: The driver's error if the database refuses a value; nothing of the batch was written.
         """
-        batch = Batch(executor_id, sorted(transitions, key=lambda transition: transition.instance.id), now)
+        ordered = sorted(transitions, key=lambda transition: transition.instance.id)
+        batch = Batch(executor_id, ordered, now, may_notify=self._connections.take_notification())
 
         async def commit_and_report(session: DatabaseSession) -> set[int]:
-            applied, due_groups = await self._dialect.writes.commit(session.raw, batch)
+            applied, due_groups, is_notified = await self._dialect.writes.commit(session.raw, batch)
             written = [transition for transition in transitions if transition.instance.id in applied]
-            self.report_committed(executor_id, written, due_groups)
+            self.report_committed(executor_id, written, due_groups, is_notified=is_notified)
             return applied
 
         verdicts = dict.fromkeys(
@@ -154,18 +168,24 @@ class InstanceStore:
         return await self._connections.run_on_engine(find_in_session)
 
     def report_committed(
-        self, executor_id: str, transitions: Sequence[Transition], due_groups: Iterable[str] = ()
+        self,
+        executor_id: str,
+        transitions: Sequence[Transition],
+        due_groups: Iterable[str] = (),
+        *,
+        is_notified: bool = False,
     ) -> None:
         """Report transitions as committed: if the answer to their commit was lost, as soon as that is known."""
         if transitions:
-            self._connections.report_commit(build_batch_commit(executor_id, transitions, due_groups))
+            commit = build_batch_commit(executor_id, transitions, due_groups, is_notified=is_notified)
+            self._connections.report_commit(commit)
 
     async def commit_in_transaction(
         self, session: DatabaseSession, executor_id: str, transition: Transition, *, now: int
     ) -> bool:
         """Commit one transition inside the caller's transaction; return whether its fence held."""
         batch = Batch(executor_id, [transition], now)
-        applied, due_groups = await self._dialect.writes.commit(session.raw, batch, in_transaction=True)
+        applied, due_groups, _ = await self._dialect.writes.commit(session.raw, batch, in_transaction=True)
         if applied:
             session.pending_commit = build_batch_commit(executor_id, [transition], due_groups)
         return bool(applied)

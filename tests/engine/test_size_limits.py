@@ -12,7 +12,7 @@ import pytest
 
 from flowlet.database_url import normalize_database_url
 from flowlet.engine.committer import RejectedError
-from flowlet.engine.create_batcher import CreateBatcher
+from flowlet.engine.creates.create_batcher import CreateBatcher
 from flowlet.engine.outage import ConnectionLossError
 from flowlet.errors import TooLargeError
 from flowlet.instance.action import ActionKind

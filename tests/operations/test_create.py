@@ -11,7 +11,7 @@ import databases
 import pytest
 
 from flowlet.clock import to_datetime
-from flowlet.engine.create_batcher import CreateBatcher
+from flowlet.engine.creates.create_batcher import CreateBatcher
 from flowlet.errors import StoreUnavailableError, UnknownInstanceError, UnknownWorkflowError, VariablesError
 from flowlet.instance.instance import Status
 from flowlet.instance.new_instance import Created, NewInstance

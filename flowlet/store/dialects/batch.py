@@ -49,11 +49,15 @@ class ClaimRequest:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Transitions that are to be committed together, sorted by instance. No instance is in it twice."""
+    """Transitions that are to be committed together, sorted by instance. No instance is in it twice.
+
+    With ``may_notify`` the commit itself may notify the other processes, on a database where they have to be.
+    """
 
     executor_id: str
     transitions: Sequence[Transition]
     now: int
+    may_notify: bool = False
 
 
 class BatchResult(NamedTuple):
@@ -63,18 +67,28 @@ class BatchResult(NamedTuple):
         applied_ids: The instances whose fence held: their transitions are written.
         due_groups: The executor groups in which instances have become due, if other processes have to be notified of
             that; empty on a database on which they find it by themselves.
+        is_notified: Whether the commit itself has notified them.
     """
 
     applied_ids: set[int]
     due_groups: set[str]
+    is_notified: bool = False
 
 
 class CreatedRow(NamedTuple):
-    """The answer for an instance to create: its id, whether it is new, and whether the id's instance was deleted."""
+    """The answer for an instance to create.
+
+    Attributes:
+        id: Its id, or that of the instance which has its external id.
+        is_new: Whether it was created.
+        is_pruned: Whether the instance of the id was deleted.
+        is_leased: Whether it was leased at once by the executor that it names.
+    """
 
     id: int
     is_new: bool
     is_pruned: bool = False
+    is_leased: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -21,23 +21,30 @@ class ListenRequest:
     Attributes:
         url: The database's URL.
         on_commit: Called for each commit, or for several at once.
-        on_poll: Called after each poll, with whether there was a commit, on a database that has to be polled.
+        on_poll: Called after each poll, on a database that has to be polled, with whether there was a commit, and
+            whether one has created an instance that waits for a claim.
         read: Runs a statement on a connection of the pool, given the driver's own one.
+        read_on_writer: Runs a statement on the only connection that writes, where there is one.
+        own_executor_ids: The executors of this process, whose commits are known here.
         get_poll_seconds: Returns how often to poll, on a database that has to be polled; infinity for not at all.
         poll_changed: Set when the database is to be polled at once, and more often.
     """
 
     url: str
     on_commit: Callable[[Commit], None]
-    on_poll: Callable[[bool], None]
+    on_poll: Callable[[bool, bool], None]
     read: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
+    read_on_writer: Callable[[Callable[[Any], Awaitable[Any]]], Awaitable[Any]]
     get_poll_seconds: Callable[[], float]
+    own_executor_ids: Collection[str]
     poll_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def wait_for_poll(self) -> None:
-        """Return when it is time to poll again, in real time."""
+    async def wait_for_poll(self, *, at_most: float = math.inf) -> None:
+        """Return when it is time to poll again, in real time: after so many seconds at most, with a subscriber."""
         self.poll_changed.clear()
         seconds = self.get_poll_seconds()
+        if seconds < math.inf:
+            seconds = min(seconds, at_most)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(None if seconds == math.inf else seconds):
                 await self.poll_changed.wait()

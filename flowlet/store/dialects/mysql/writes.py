@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -37,16 +38,25 @@ from flowlet.store.dialects.message_waits import build_consume_sql, build_wait_s
 from flowlet.store.dialects.mysql.batch_table import BatchTable
 from flowlet.store.dialects.mysql.claims import claim_instances, find_next_due
 from flowlet.store.dialects.mysql.connection import NOW_SQL
-from flowlet.store.dialects.mysql.statement import execute_and_count, fetch_rows, insert_rows
-from flowlet.store.dialects.transaction import begin_transaction
+from flowlet.store.dialects.mysql.schema import ROOM_COLUMN
+from flowlet.store.dialects.mysql.statement import (
+    build_inserts,
+    execute_and_count,
+    fetch_rows,
+    fill_in,
+    insert_rows,
+    run_together,
+)
+from flowlet.store.dialects.transaction import begin_transaction, end_transaction
+from flowlet.store.limits.table import LANE_PAUSE
 from flowlet.store.people.entry_rows import ENTRY_COLUMNS, encode_entry_row, list_entry_rows
 from flowlet.store.people.tables import INBOX
 from flowlet.store.rows import (
     ACTION_COLUMNS,
-    CREATION_TIME_NAMES,
-    NEW_INSTANCE_ENCODER,
+    NEW_ROW_NAMES,
     encode_action_rows,
     encode_created_action_row,
+    encode_new_row,
 )
 from flowlet.store.tables import (
     ACTION,
@@ -78,7 +88,7 @@ SET w.status = b.status, w.state = b.state, w.vars = COALESCE(b.vars, w.vars),
     w.pause_requested = 0, w.held_status = b.held_status, w.answer = b.answer, w.reason = b.reason,
     w.modified = b.at, w.ended = b.ended, w.fingerprint = b.fingerprint, w.failed = b.failed,
     w.unsnapped_characters = COALESCE(b.unsnapped_characters, w.unsnapped_characters),
-    w.gate = b.gate, w.vars_version = COALESCE(b.vars_version, w.vars_version)
+    w.gate = b.gate, w.vars_version = COALESCE(b.vars_version, w.vars_version), w.{ROOM_COLUMN} = ''
 WHERE {_FENCE}
 """
 _ADD_CHILDREN = f"""
@@ -103,7 +113,9 @@ WHERE id = %s AND (status IN ('EXECUTING', 'IN_PROGRESS') OR held_status = 'IN_P
 """
 _CONSUME, _WAIT = build_consume_sql("%({})s".format), build_wait_sql("%({})s".format)
 _INSERT_ACTION = f"INSERT INTO {ACTION} ({list_names(ACTION_COLUMNS)}) VALUES "
-_INSERT_NEW = f"INSERT INTO {WORKFLOW} ({', '.join((*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES))}) VALUES "
+_INSERT_NEW = f"INSERT INTO {WORKFLOW} ({', '.join(NEW_ROW_NAMES)}) VALUES "
+_INSERT_ENTRY = f"INSERT INTO {INBOX} ({list_names(ENTRY_COLUMNS)}) VALUES "
+_FIND_PAUSE = f"SELECT 1 FROM {LANE_PAUSE} LIMIT 1"
 _FIND_IDS = f"SELECT external_id, id FROM {WORKFLOW} WHERE external_id IN ({{}})"
 _FIND_PRUNED_IDS = f"SELECT external_id, workflow_id FROM {EXTERNAL_ID} WHERE external_id IN ({{}})"
 _DELETE_BY_ID = f"DELETE FROM {WORKFLOW} WHERE id IN ({{}})"
@@ -150,21 +162,27 @@ class MySQLWrites:
         if in_transaction:
             return BatchResult(await self._apply_held(raw, batch), set())
         with contextlib.suppress(_FenceLostError):
-            async with begin_transaction(raw.query):
-                return BatchResult(await self._apply_batch(raw, batch), set())
+            async with end_transaction(raw.query):
+                return BatchResult(await self._apply_batch(raw, batch, first=["BEGIN"]), set())
         async with begin_transaction(raw.query):
             return BatchResult(await self._apply_held(raw, batch), set())
 
-    async def _apply_batch(self, raw: Any, batch: Batch) -> set[int]:
-        table = BatchTable(raw, batch.transitions, batch.executor_id)
-        if await execute_and_count(raw, table.fill_in(_COMMIT)) != len(batch.transitions):
+    async def _apply_batch(self, raw: Any, batch: Batch, *, first: Sequence[str] = ()) -> set[int]:
+        """Write a batch, nearly always in one round trip, behind the given statements."""
+        transitions, table = batch.transitions, BatchTable(raw, batch.transitions, batch.executor_id)
+        statements = [*first, table.fill_in(_COMMIT)]
+        if any(transition.spawned for transition in transitions):
+            statements.append(table.fill_in(_ADD_CHILDREN))
+        statements += await build_inserts(raw, _INSERT_ACTION, encode_action_rows(transitions))
+        counts = _build_add_counts(raw, self.get_writer_id(raw), count_transitions(transitions))
+        followups = collect_followups(transitions)
+        answers = await run_together(raw, statements + (counts if followups.is_empty else []))
+        if answers[len(first)].row_count != len(transitions):
             raise _FenceLostError
-        if any(transition.spawned for transition in batch.transitions):
-            await execute_and_count(raw, table.fill_in(_ADD_CHILDREN))
-        await insert_rows(raw, _INSERT_ACTION, encode_action_rows(batch.transitions))
-        await self.apply_followups(raw, collect_followups(batch.transitions), batch.now)
-        await self.add_counts(raw, self.get_writer_id(raw), count_transitions(batch.transitions))
-        return {transition.instance.id for transition in batch.transitions}
+        if not followups.is_empty:
+            await self.apply_followups(raw, followups, batch.now)
+            await run_together(raw, counts)
+        return {transition.instance.id for transition in transitions}
 
     async def _apply_held(self, raw: Any, batch: Batch) -> set[int]:
         table = BatchTable(raw, batch.transitions, batch.executor_id)
@@ -177,8 +195,8 @@ class MySQLWrites:
     ) -> list[CreatedRow]:
         """Create instances and their history."""
         if not in_transaction:
-            async with begin_transaction(raw.query):
-                return await self._insert_instances(raw, new_instances, now)
+            async with end_transaction(raw.query):
+                return await self._insert_instances(raw, new_instances, now, first=["BEGIN"])
         try:
             return await self._insert_instances(raw, new_instances, now)
         except pymysql.err.IntegrityError:
@@ -186,37 +204,47 @@ class MySQLWrites:
             return await self._insert_instances(raw, new_instances, now, find_sql=f"{_FIND_IDS} FOR UPDATE")
 
     async def _insert_instances(
-        self, raw: Any, new_instances: Sequence[NewInstance], now: int, *, find_sql: str = _FIND_IDS
+        self,
+        raw: Any,
+        new_instances: Sequence[NewInstance],
+        now: int,
+        *,
+        find_sql: str = _FIND_IDS,
+        first: Sequence[str] = (),
     ) -> list[CreatedRow]:
         names = [new.external_id for new in new_instances]
-        known = {name: CreatedRow(id, is_new=False) for name, id in (await _read_ids(raw, find_sql, names)).items()}
+        found, pauses = (await run_together(raw, [*first, _fill_in_names(raw, find_sql, names), _FIND_PAUSE]))[-2:]
+        known = {name: CreatedRow(id, is_new=False) for name, id in found.rows}
         fresh: dict[str, NewInstance] = {}
         for new in new_instances:
             if new.external_id not in known:
-                fresh.setdefault(new.external_id, new)
+                fresh.setdefault(new.external_id, replace(new, executor_id=None) if pauses.rows else new)
         if fresh:
-            await insert_rows(
-                raw, _INSERT_NEW, [[*NEW_INSTANCE_ENCODER.encode(new), now, now] for new in fresh.values()]
-            )
-            ids = await _read_ids(raw, _FIND_IDS, list(fresh))
             # Read behind the insert, which has waited for a deletion of the same external id: it sees what that kept.
-            pruned = await _read_ids(raw, _FIND_PRUNED_IDS, list(fresh))
+            inserts = await build_inserts(raw, _INSERT_NEW, [encode_new_row(new, now) for new in fresh.values()])
+            reads = [_fill_in_names(raw, sql, list(fresh)) for sql in (_FIND_IDS, _FIND_PRUNED_IDS)]
+            ids, pruned = (dict(answer.rows) for answer in (await run_together(raw, inserts + reads))[-2:])
             if pruned:
                 await execute_and_count(raw, _DELETE_BY_ID.format(", ".join(str(ids[name]) for name in pruned)))
             known |= {name: CreatedRow(id, is_new=False, is_pruned=True) for name, id in pruned.items()}
             fresh = {name: new for name, new in fresh.items() if name not in pruned}
-            await insert_rows(
-                raw, _INSERT_ACTION, [encode_created_action_row(ids[name], new, now) for name, new in fresh.items()]
-            )
+            lines = [encode_created_action_row(ids[name], new, now) for name, new in fresh.items()]
             entries = [encode_entry_row(ids[name], new.inbox) for name, new in fresh.items() if new.inbox is not None]
-            await self.insert_rows(raw, INBOX, ENTRY_COLUMNS, entries)
             opened = count_opened((new.type for new in fresh.values()), now)
-            await self.add_counts(raw, self.get_writer_id(raw), opened)
+            await run_together(
+                raw,
+                [
+                    *await build_inserts(raw, _INSERT_ACTION, lines),
+                    *await build_inserts(raw, _INSERT_ENTRY, entries),
+                    *_build_add_counts(raw, self.get_writer_id(raw), opened),
+                ],
+            )
             known |= {name: CreatedRow(ids[name], is_new=False) for name in fresh}
         created = []
         for name in names:
-            created.append(known[name]._replace(is_new=name in fresh))
-            fresh.pop(name, None)
+            is_new = name in fresh
+            is_leased = is_new and fresh.pop(name).executor_id is not None
+            created.append(known[name]._replace(is_new=is_new, is_leased=is_leased))
         return created
 
     async def apply_followups(self, raw: Any, batch_followups: Followups, now: int) -> set[str]:
@@ -262,10 +290,7 @@ class MySQLWrites:
 
     async def add_counts(self, raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> None:
         """Add to a writer's counts."""
-        if counts:
-            rows = " UNION ALL ".join([_COUNTER_ROW] * len(counts))
-            values = [value for count in counts for value in (writer_id, *count)]
-            await execute_and_count(raw, _ADD_COUNTS.format(rows), values)
+        await run_together(raw, _build_add_counts(raw, writer_id, counts))
 
     async def insert_rows(
         self, raw: Any, table: Table, columns: Sequence[Column], rows: Sequence[Sequence[Any]]
@@ -292,6 +317,18 @@ class MySQLWrites:
 
 class _FenceLostError(Exception):
     """Another executor holds some row of a batch."""
+
+
+def _build_add_counts(raw: Any, writer_id: int, counts: Sequence[CounterBucket]) -> list[str]:
+    """Return the statement that adds to a writer's counts, if there are any."""
+    if not counts:
+        return []
+    rows = " UNION ALL ".join([_COUNTER_ROW] * len(counts))
+    return [fill_in(raw, _ADD_COUNTS.format(rows), [value for count in counts for value in (writer_id, *count)])]
+
+
+def _fill_in_names(raw: Any, sql: str, names: Sequence[str]) -> str:
+    return sql.format(", ".join(map(raw.escape, names)))
 
 
 async def _read_ids(raw: Any, sql: str, names: Sequence[str]) -> dict[str, int]:

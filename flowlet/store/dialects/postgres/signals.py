@@ -7,7 +7,7 @@ from typing import Any
 
 from flowlet.store.dialects.postgres.listen import listen
 from flowlet.store.dialects.postgres.qualifier import SchemaQualifier
-from flowlet.store.dialects.postgres.statements import NOTIFY, NOTIFY_AT_ONCE, READ_CHANNEL, format_notification
+from flowlet.store.dialects.postgres.statements import NOTIFY, NOTIFY_AT_ONCE, READ_CHANNEL, format_notifications
 from flowlet.store.dialects.signals import ListenRequest
 
 __all__ = ["PostgresSignals"]
@@ -29,19 +29,16 @@ class PostgresSignals:
 
     async def notify(self, raw: Any, groups: Iterable[str]) -> None:
         """Send notifications, which arrive when the transaction commits."""
-        await raw.execute(NOTIFY, self._format_notifications(groups, self._process_name))
+        await raw.execute(NOTIFY, format_notifications(self._process_name, groups))
 
     async def notify_all(self, raw: Any, groups: Iterable[str]) -> None:
         """Send notifications without a sender, which arrive when the transaction commits."""
-        await raw.execute(NOTIFY, self._format_notifications(groups, ""))
+        await raw.execute(NOTIFY, format_notifications("", groups))
 
     async def send_commit_signal(self, raw: Any, groups: Iterable[str]) -> None:
         """Send notifications in a transaction of their own, which writes nothing and so waits for no disk."""
-        await raw.execute(NOTIFY_AT_ONCE, self._format_notifications(groups, self._process_name))
+        await raw.execute(NOTIFY_AT_ONCE, format_notifications(self._process_name, groups))
 
     async def listen_for_commits(self, listen_request: ListenRequest) -> None:
         """Listen on a connection of its own."""
         await listen(listen_request, self._process_name, self._read_channel)
-
-    def _format_notifications(self, groups: Iterable[str], sender: str) -> list[str]:
-        return [format_notification(sender, group) for group in sorted(groups) or ("",)]

@@ -73,7 +73,9 @@ class PostgresWrites:
         if in_transaction:
             return await self._apply_batch(raw, batch)
         if collect_followups(batch.transitions).is_empty:
-            return BatchResult(await _apply_rows(raw, batch), _find_released_groups(batch))
+            groups = _find_released_groups(batch)
+            notifications = statements.format_notifications(self._process_name, groups) if batch.may_notify else None
+            return BatchResult(await _apply_rows(raw, batch, notifications), groups, batch.may_notify)
         async with begin_transaction(raw.execute):
             return await self._apply_batch(raw, batch)
 
@@ -111,7 +113,7 @@ class PostgresWrites:
         created, entries = [], []
         for new in new_instances:
             row = known[new.external_id]
-            known[new.external_id] = row._replace(is_new=False)
+            known[new.external_id] = row._replace(is_new=False, is_leased=False)
             created.append(row)
             if row.is_new and new.inbox:
                 entries.append(encode_entry_row(row.id, new.inbox))
@@ -262,8 +264,8 @@ async def _insert_instances(
     rows = [NEW_INSTANCE_ENCODER.encode(new) for new in new_instances]
     _check_size(sum(new.text_length for new in new_instances), rows)
     return {
-        name: CreatedRow(id, is_new=True)
-        for id, name, _ in await raw.fetch(sql, *statements.NEW_INSTANCE_BINDS.encode(rows), now, sender)
+        name: CreatedRow(id, is_new=True, is_leased=is_leased)
+        for id, name, is_leased, _ in await raw.fetch(sql, *statements.NEW_INSTANCE_BINDS.encode(rows), now, sender)
     }
 
 
@@ -281,15 +283,15 @@ def _find_released_groups(batch: Batch) -> set[str]:
     }
 
 
-async def _apply_rows(raw: Any, batch: Batch) -> set[int]:
+async def _apply_rows(raw: Any, batch: Batch, notifications: Sequence[str] | None = None) -> set[int]:
     rows = [
         [*count_activations(transition), *TRANSITION_ENCODER.encode(transition)] for transition in batch.transitions
     ]
     action_rows = encode_action_rows(batch.transitions)
     _check_size(sum(transition.text_length for transition in batch.transitions), [*rows, *action_rows])
     binds = statements.BATCH_BINDS.encode(rows) + statements.ACTION_BINDS.encode(action_rows)
-    applied = await raw.fetch(statements.COMMIT, batch.executor_id, *binds)
-    return {id for (id,) in applied}
+    applied = await raw.fetch(statements.COMMIT, batch.executor_id, notifications, *binds)
+    return {id for id, _ in applied}
 
 
 def _check_size(text_length: int, rows: Sequence[Sequence[Any]]) -> None:

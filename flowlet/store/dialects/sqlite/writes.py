@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -39,13 +40,15 @@ from flowlet.store.dialects.sizes import SizeLimit
 from flowlet.store.dialects.sqlite.claims import claim_instances, find_next_due, run_in_transaction
 from flowlet.store.dialects.sqlite.connection import get_size_limit
 from flowlet.store.dialects.sqlite.statement import PlacedStatement
+from flowlet.store.limits.table import LANE_PAUSE
 from flowlet.store.people.entry_rows import ENTRY_COLUMNS, encode_entry_row, list_entry_rows
 from flowlet.store.people.tables import INBOX
 from flowlet.store.rows import (
     ACTION_COLUMNS,
-    CREATION_TIME_NAMES,
     NEW_INSTANCE_ENCODER,
+    NEW_ROW_NAMES,
     TRANSITION_ENCODER,
+    build_new_values_sql,
     encode_action_rows,
     encode_created_action_row,
 )
@@ -64,12 +67,19 @@ __all__ = ["SQLiteWrites"]
 
 
 _INSERT_ACTION = f"INSERT INTO {ACTION} ({list_names(ACTION_COLUMNS)}) VALUES ({', '.join('?' * len(ACTION_COLUMNS))})"
-_NEW_NAMES = (*NEW_INSTANCE_ENCODER.names, *CREATION_TIME_NAMES)
 _FIND_ID = f"SELECT id FROM {WORKFLOW} WHERE external_id = ?"
 _FIND_PRUNED_ID = f"SELECT workflow_id FROM {EXTERNAL_ID} WHERE external_id = ?"
-_INSERT_NEW = (
-    f"INSERT INTO {WORKFLOW} ({', '.join(_NEW_NAMES)}) VALUES ({', '.join('?' * len(_NEW_NAMES))}) "
-    "ON CONFLICT (external_id) DO NOTHING RETURNING id"
+
+_NEW_NAMES = (*NEW_INSTANCE_ENCODER.names, "now")
+_INSERT_NEW = PlacedStatement(
+    f"""
+INSERT INTO {WORKFLOW} ({", ".join(NEW_ROW_NAMES)})
+SELECT {build_new_values_sql(":now", LANE_PAUSE)}
+FROM (SELECT {", ".join(f":{name} AS {name}" for name in NEW_INSTANCE_ENCODER.names)}) b
+WHERE NOT EXISTS (SELECT 1 FROM {EXTERNAL_ID} WHERE external_id = b.external_id)
+ON CONFLICT (external_id) DO NOTHING RETURNING id, executor_id IS NOT NULL
+""",
+    _NEW_NAMES,
 )
 _BATCH_NAMES = (*TRANSITION_ENCODER.names, "executor_id")
 # The executor, the token, the version, and whether a pause was requested meanwhile.
@@ -312,19 +322,25 @@ def _insert_instances(
     for new in new_instances:
         if limit.may_exceed(new.text_length):
             _check_rows(limit, [encode_created_action_row(0, new, now)])
-        if (pruned := connection.execute(_FIND_PRUNED_ID, (new.external_id,)).fetchone()) is not None:
-            created.append(CreatedRow(pruned[0], is_new=False, is_pruned=True))
-            continue
-        found = connection.execute(_INSERT_NEW, [*NEW_INSTANCE_ENCODER.encode(new), now, now]).fetchone()
+        values = _INSERT_NEW.bind([*NEW_INSTANCE_ENCODER.encode(new), now])
+        found = connection.execute(_INSERT_NEW.sql, values).fetchone()
         if found is None:
-            (id,) = connection.execute(_FIND_ID, (new.external_id,)).fetchone()
-            created.append(CreatedRow(id, is_new=False))
+            created.append(_find_known(connection, new.external_id))
             continue
-        created.append(CreatedRow(found[0], is_new=True))
-        actions.append(encode_created_action_row(found[0], new, now))
+        id, is_leased = found
+        created.append(CreatedRow(id, is_new=True, is_leased=bool(is_leased)))
+        actions.append(encode_created_action_row(id, new if is_leased else replace(new, executor_id=None), now))
         if new.inbox is not None:
-            connection.execute(_INSERT_ENTRY, encode_entry_row(found[0], new.inbox))
+            connection.execute(_INSERT_ENTRY, encode_entry_row(id, new.inbox))
     connection.executemany(_INSERT_ACTION, actions)
     opened = [new.type for new, row in zip(new_instances, created, strict=True) if row.is_new]
     _add_counts(connection, SHARED_WRITER_ID, count_opened(opened, now))
     return created
+
+
+def _find_known(connection: sqlite3.Connection, external_id: str) -> CreatedRow:
+    """Return the instance that has an external id, or of which it is kept."""
+    if (pruned := connection.execute(_FIND_PRUNED_ID, (external_id,)).fetchone()) is not None:
+        return CreatedRow(pruned[0], is_new=False, is_pruned=True)
+    (id,) = connection.execute(_FIND_ID, (external_id,)).fetchone()
+    return CreatedRow(id, is_new=False)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from flowlet.engine.batcher import Batcher, BatcherClosedError
+from flowlet.engine.creates.direct_leases import DirectLeases
 from flowlet.engine.outage import ConnectionLossError
 from flowlet.errors import StoreUnavailableError
 from flowlet.instance.new_instance import Created, NewInstance
@@ -23,11 +24,13 @@ class CreateBatcher:
 
     Args:
         store: The database.
+        direct_leases: Leases what can run at once for the executor of this process; None without one.
         max_batch_size: How many instances a batch has at most.
     """
 
-    def __init__(self, store: Store, *, max_batch_size: int = 256) -> None:
+    def __init__(self, store: Store, *, direct_leases: DirectLeases | None = None, max_batch_size: int = 256) -> None:
         self._store = store
+        self._direct_leases = direct_leases
         self._batcher = Batcher(
             self._create_batch,
             max_batch_size=max_batch_size,
@@ -62,8 +65,12 @@ class CreateBatcher:
 
     async def _create_batch(self, batch: Sequence[NewInstance]) -> Sequence[Created]:
         """Create a batch. One that loses its connection is halved by the batcher where the store answers all else."""
+        now = self._store.clock.now()
         try:
-            return await self._store.instances.create(batch, now=self._store.clock.now())
+            if self._direct_leases is None:
+                return await self._store.instances.create(batch, now=now)
+            with self._direct_leases.reserve(batch, now) as slots:
+                return await self._store.instances.create(slots.new_instances, now=now, on_leased=slots.start)
         except StoreUnavailableError as error:
             if len(batch) > 1 and await self._store.instances.may_be_refusal(error):
                 raise ConnectionLossError(sum(new.text_length for new in batch), error) from error
