@@ -75,8 +75,7 @@ class Operations(RepairOperations):
     Attributes:
         send: Sends a message to an instance; see ``MessageOperations``, also for ``list_unread``.
         enter_state: Answers or moves an instance, and edits its variables, in one; see ``StateOperations``.
-        schedules, teams, views, limits, lanes: The operations on these. A view is a saved address of the workflow list;
-            a lane is a whole workflow, or a group.
+        schedules, teams, views, limits, lanes: The operations on these; a lane is a whole workflow, or a group.
         decisions: Who may answer; and ``assign``, which assigns the question of an instance to a user.
     """
 
