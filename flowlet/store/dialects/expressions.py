@@ -53,6 +53,9 @@ class ExpressionDialect(Protocol):
     """The table of instances after FROM, read by the index of ended roots where the statement has its condition."""
     ended_status_column: str
     """The column of that index that has the status."""
+    has_local_locks: bool
+    """Whether other transactions may not see that a row is locked, but only that it was written: those at other nodes
+    of a cluster."""
     has_slow_json: bool
     """Whether reading a text as JSON takes several times as long as searching it for a piece of text."""
 

@@ -1,7 +1,8 @@
 """Admission: leases instances behind a limit, as many as have a free slot, in one transaction.
 
-The row of the limit is locked, so that no two executors count the same slots as free. What is leased through a gate is
-counted in the index of gates: there is no counter of running ones that a dead executor could leave too high.
+The row of the limit is locked, so that no two executors count the same slots as free; it is written where a cluster's
+other nodes would not know of the lock. What is leased through a gate is counted in the index of gates: there is no
+counter of running ones that a dead executor could leave too high.
 """
 
 from __future__ import annotations
@@ -205,6 +206,8 @@ async def _save(
     record = record.take_tokens(len(ids), now).take_opened(len(ids), now)
     if ids and record.is_broken:
         record = replace(record, probe_id=ids[0])
+    if ids and session.dialect.expressions.has_local_locks:  # of two nodes that count the same slots, one is refused
+        record = replace(record, admissions=record.admissions + 1)
     if record != stored:
         await session.execute(_UPDATE, _UPDATE_ENCODER.encode_binds(record))
 

@@ -228,6 +228,7 @@ def _build_record(policy: LimitPolicy) -> LimitRecord:
         opened_interval=None,
         opened_due=None,
         opened_until=None,
+        admissions=0,
         version=policy.version,
     )
 

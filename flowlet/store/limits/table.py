@@ -39,6 +39,7 @@ GATE = Table(
         Column("opened_interval", ColumnType.BIG, ""),
         Column("opened_due", ColumnType.BIG, ""),
         Column("opened_until", ColumnType.BIG, ""),
+        Column("admissions", ColumnType.BIG, "NOT NULL DEFAULT 0"),
         Column("definition_version", ColumnType.INTEGER, field="version"),
     ),
 )
@@ -116,6 +117,7 @@ class LimitRecord:
             for all at once.
         opened_due: When the next attempt may begin by it; None before the first admission since then.
         opened_until: When all that waited at that admission could have begun: the end of the opening.
+        admissions: Changes with each admission at a node of a cluster.
         version: The version of the definition that these limits are from.
     """
 
@@ -139,6 +141,7 @@ class LimitRecord:
     opened_interval: int | None
     opened_due: int | None
     opened_until: int | None
+    admissions: int
     version: int
 
     @property

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pymysql
 import pytest
 
 from flowlet.database_url import parse_server_url
+from flowlet.definition.registry import Registry
+from flowlet.engine.limits.claims import list_policies
 from flowlet.errors import StoreUnavailableError
+from flowlet.operations.service import Operations
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.mysql.session import MySQLSession, MySQLSessionOpener
+from flowlet.store.limits import admission
+from flowlet.store.limits.survey import AdmissionRequest
 from flowlet.store.migrations import check_schema, upgrade_schema
-from flowlet.store.opening import load_dialect
+from flowlet.store.opening import load_dialect, open_store
+from flowlet.workflow.limits import Limit
+from tests.engine.limits.limited_modules import Door, build_charges
 from tests.faults.galera_cluster import GaleraCluster, open_galera_cluster
 
 pytestmark = [pytest.mark.xdist_group("galera"), pytest.mark.timeout(180)]
@@ -156,3 +164,31 @@ async def test_processes_at_several_nodes_may_make_the_tables_at_once(cluster: G
         for starter in starters:
             await check_schema(starter)
             assert await upgrade_schema(starter) == 0
+
+
+async def test_two_nodes_admit_no_more_than_the_limit(cluster: GaleraCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry()
+    registry.add(build_charges(Door(), limit=Limit(1)))
+    (policy,) = list_policies(registry.definitions)
+    cluster.fetch(0, "CREATE OR REPLACE DATABASE shop")
+    count_running, overtaken = admission.count_running, []
+    async with open_store(cluster.build_node_url(0)) as first, open_store(cluster.build_node_url(1)) as second:
+        await first.limits.save_policies([policy])
+        for customer in ("anna", "bea"):
+            await Operations(first, registry).create("Charges", vars={"customer": customer})
+        request = AdmissionRequest(
+            "executor-0", policy.scope, "Charges", 1, policy, ("default",), limit=9, now=await first.read_clock()
+        )
+
+        async def count_before_the_other(session: DatabaseSession, gates: Sequence[str]) -> dict[str, int]:
+            found = await count_running(session, gates)
+            if not overtaken:
+                overtaken.append(gates)
+                overtaken.append(await second.admission.admit(replace(request, executor_id="executor-1")))
+                await first.connections.read(lambda session: session.fetch_rows("SELECT 1"))  # it waits for the other
+            return found
+
+        monkeypatch.setattr(admission, "count_running", count_before_the_other)
+        late = await first.admission.admit(request)
+
+    assert [len(overtaken[1].instances), len(late.instances)] == [1, 0]

@@ -50,6 +50,7 @@ class MySQLExpressions:
     failing_status_column = FAILING_COLUMN
     ended_index_sql = f"{WORKFLOW} FORCE INDEX ({ENDED_INDEX.name})"
     ended_status_column = ENDED_STATUS_COLUMN
+    has_local_locks = True
     has_slow_json = False
 
     def build_ids_sql(self, bind: str) -> str:

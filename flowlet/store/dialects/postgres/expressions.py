@@ -37,6 +37,7 @@ class PostgresExpressions:
     failing_status_column = "status"
     ended_index_sql = WORKFLOW.name
     ended_status_column = "status"
+    has_local_locks = False
     has_slow_json = True
 
     def build_ids_sql(self, bind: str) -> str:

@@ -38,6 +38,7 @@ class SQLiteExpressions:
     failing_status_column = "status"
     ended_index_sql = f"{WORKFLOW} INDEXED BY {ENDED_INDEX.name}"
     ended_status_column = "status"
+    has_local_locks = False
     has_slow_json = True
 
     def build_ids_sql(self, bind: str) -> str:
