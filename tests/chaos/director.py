@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from tests.chaos.cluster import ChaosCluster
-from tests.chaos.evidence import Evidence, read_evidence
+from tests.chaos.evidence import Evidence, LaneWindow, read_evidence
 from tests.chaos.faults import list_faults, make_fault, restrict_role
 from tests.chaos.findings import Finding
 from tests.chaos.fleet import ADMIN_PASSWORD, REAL_CLOCK, Fleet, wait_until
@@ -34,7 +34,7 @@ DOCTOR_SECONDS = 60.0
 SLACK_SECONDS = 2.0
 """How much longer than three leases something may stand still: other processes need the machine too."""
 OPEN_ROWS = (
-    "SELECT id, version, token, next_activation FROM flowlet_workflow "
+    "SELECT id, version, token, next_activation, gate FROM flowlet_workflow "
     "WHERE status NOT IN ('FINISHED', 'FAILED', 'CANCELLED') AND NOT "
     "(status = 'IN_PROGRESS' AND wake_at_open_children IS NOT NULL AND open_children > wake_at_open_children)"
 )
@@ -157,20 +157,17 @@ class _Run:
     disk: SmallDisk | None
     meter: LatenessMeter
     recoveries: RecoveryLog = field(default_factory=RecoveryLog)
+    lane_windows: list[LaneWindow] = field(default_factory=list)
 
     def run(self) -> RunResult:
         random = Random(self.plan.seed)
         self.fleet.start_missing()
         self.fleet.wait_until_ready()
-        traffic = Traffic(
-            self.fleet.list_addresses,
-            issue_key(self.pair.executor_url if self.pair else self.database.url),
-            random,
-            creates_per_second=self.plan.creates_per_second,
-        )
+        key = issue_key(self.pair.executor_url if self.pair else self.database.url)
+        traffic = Traffic(self.fleet.list_addresses, key, random, creates_per_second=self.plan.creates_per_second)
         traffic.start()
         try:
-            self._make_faults(random)
+            self._make_faults(random, key)
             began = REAL_CLOCK.monotonic()
             traffic.stop_creating(workflow_count=self.plan.workflow_count)
             self._pause_schedules()
@@ -181,7 +178,7 @@ class _Run:
         evidence = self._gather_evidence(traffic)
         return RunResult(judge_run(evidence), evidence, self.recoveries, settle_seconds)
 
-    def _make_faults(self, random: Random) -> None:
+    def _make_faults(self, random: Random, key: str) -> None:
         """Make the faults, each kind once before any kind comes again."""
         plan = self.plan
         scene = Scene(
@@ -194,6 +191,8 @@ class _Run:
             random,
             plan.lease_seconds,
             self.meter,
+            key,
+            self.lane_windows,
         )
         faults = list_faults(scene) if plan.faults is None else plan.faults
         began = REAL_CLOCK.monotonic()
@@ -221,7 +220,10 @@ class _Run:
         wait_until(pause, timeout_seconds=SETTLE_SECONDS)
 
     def _wait_until_settled(self) -> None:
-        """Return when all has ended, when something has stood still for three leases, or when the time is over."""
+        """Return when all has ended, when something has stood still for three leases, or when the time is over.
+
+        A queue behind a limit stands still only if nothing in it moves: a paused lane leaves a long one.
+        """
         changed: dict[int, tuple[tuple[object, ...], float]] = {}
         limit = 3.0 * self.plan.lease_seconds + SLACK_SECONDS
 
@@ -231,12 +233,13 @@ class _Run:
             except DATABASE_ERRORS:
                 return False
             now = REAL_CLOCK.monotonic()
-            for id, *found, due in rows:
-                key = (*found, due, due is not None and due > clock)
+            for id, version, token, due, _ in rows:
+                key = (version, token, due, due is not None and due > clock)
                 if changed.get(id, ((), 0.0))[0] != key:
                     changed[id] = key, now
-            is_stuck = any(now - changed[row[0]][1] > limit and not changed[row[0]][0][-1] for row in rows)
-            return is_stuck or not rows
+            still = [row for row in rows if now - changed[row[0]][1] > limit and not changed[row[0]][0][-1]]
+            does_queue_move = any(gate is not None and now - changed[id][1] <= limit for id, *_, gate in rows)
+            return not rows or any(gate is None or not does_queue_move for *_, gate in still)
 
         wait_until(has_settled, timeout_seconds=SETTLE_SECONDS)
 
@@ -252,6 +255,7 @@ class _Run:
             operations=traffic.operations,
             problems=traffic.problems,
             processes=self.fleet.record_processes(),
+            lane_windows=self.lane_windows,
             doctor=(doctor.returncode, output),
             lease=self.plan.lease_seconds * 1_000_000,
         )
