@@ -14,8 +14,6 @@ from flowlet.web.api import (
     events,
     executors,
     keys,
-    lanes,
-    limits,
     messages,
     retention,
     schedules,
@@ -25,6 +23,7 @@ from flowlet.web.api import (
     workflows,
 )
 from flowlet.web.api import inbox as inbox_api
+from flowlet.web.api.limits import lanes, limits
 from flowlet.web.console import error_page, layout
 from flowlet.web.console.pages import (
     account,
