@@ -13,8 +13,6 @@ from flowlet.web.api import (
     events,
     executors,
     keys,
-    lanes,
-    limits,
     messages,
     retention,
     schedules,
@@ -22,6 +20,7 @@ from flowlet.web.api import (
     waiting,
     workflows,
 )
+from flowlet.web.api.limits import lanes, limits
 from flowlet.web.api.people import audit, teams, views
 from flowlet.web.api.people import inbox as inbox_api
 from flowlet.web.console import error_page, layout

@@ -139,6 +139,8 @@ BREAKS: Mapping[str, tuple[set[str], Break]] = {
         {"limits"},
         lambda scratch: scratch.change_effects(begin_deliveries_early),
     ),
+    "an attempt in a paused workflow": ({"lanes"}, lambda scratch: scratch.record_lane_window("workflow", "Parcel")),
+    "an attempt in a paused group": ({"lanes"}, lambda scratch: scratch.record_lane_window("group", "default")),
     "a visit too many": ({"history"}, set_voyage("visit = visit + 1")),
     "a jump outside the graph": (
         {"history"},

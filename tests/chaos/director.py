@@ -12,7 +12,7 @@ from typing import Any
 
 from flowlet.instance.limit_gate import is_limit_gate
 from tests.chaos.cluster import ChaosCluster
-from tests.chaos.evidence import Evidence, read_evidence
+from tests.chaos.evidence import Evidence, LaneWindow, read_evidence
 from tests.chaos.faults import list_faults, make_fault, restrict_role
 from tests.chaos.findings import Finding
 from tests.chaos.fleet import ADMIN_PASSWORD, REAL_CLOCK, Fleet, wait_until
@@ -159,20 +159,17 @@ class _Run:
     disk: SmallDisk | None
     meter: LatenessMeter
     recoveries: RecoveryLog = field(default_factory=RecoveryLog)
+    lane_windows: list[LaneWindow] = field(default_factory=list)
 
     def run(self) -> RunResult:
         random = Random(self.plan.seed)
         self.fleet.start_missing()
         self.fleet.wait_until_ready()
-        traffic = Traffic(
-            self.fleet.list_addresses,
-            issue_key(self.pair.executor_url if self.pair else self.database.url),
-            random,
-            creates_per_second=self.plan.creates_per_second,
-        )
+        key = issue_key(self.pair.executor_url if self.pair else self.database.url)
+        traffic = Traffic(self.fleet.list_addresses, key, random, creates_per_second=self.plan.creates_per_second)
         traffic.start()
         try:
-            self._make_faults(random)
+            self._make_faults(random, key)
             began = REAL_CLOCK.monotonic()
             traffic.stop_creating(workflow_count=self.plan.workflow_count)
             self._pause_schedules()
@@ -183,7 +180,7 @@ class _Run:
         evidence = self._gather_evidence(traffic)
         return RunResult(judge_run(evidence), evidence, self.recoveries, settle_seconds)
 
-    def _make_faults(self, random: Random) -> None:
+    def _make_faults(self, random: Random, key: str) -> None:
         """Make the faults, each kind once before any kind comes again."""
         plan = self.plan
         scene = Scene(
@@ -196,6 +193,8 @@ class _Run:
             random,
             plan.lease_seconds,
             self.meter,
+            key,
+            self.lane_windows,
         )
         faults = list_faults(scene) if plan.faults is None else plan.faults
         began = REAL_CLOCK.monotonic()
@@ -257,6 +256,7 @@ class _Run:
             operations=traffic.operations,
             problems=traffic.problems,
             processes=self.fleet.record_processes(),
+            lane_windows=self.lane_windows,
             doctor=(doctor.returncode, output),
             lease=self.plan.lease_seconds * 1_000_000,
         )

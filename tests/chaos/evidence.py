@@ -16,6 +16,7 @@ __all__ = [
     "ENDED",
     "Effect",
     "Evidence",
+    "LaneWindow",
     "Line",
     "Message",
     "ProcessRecord",
@@ -105,6 +106,21 @@ class Effect:
 
 
 @dataclass(frozen=True, slots=True)
+class LaneWindow:
+    """A time in which a lane was paused, and nothing of it was on its way to a handler any more.
+
+    Attributes:
+        kind: "workflow" or "group".
+        began: By this machine's clock, in microseconds since 1970 UTC, as the effects; ``ended`` too.
+    """
+
+    kind: str
+    name: str
+    began: int
+    ended: int
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A row of ``flowlet_message``."""
 
@@ -136,6 +152,7 @@ class Evidence:
         bookings: The rows of the workload's own table: external id and visit.
         schedules: The schedules.
         messages: The rows of messages, in the order in which they were sent.
+        lane_windows: When the director has paused lanes.
         unmade: How many children of each parent's id are still to be made.
         counters: For each type the sums of ``flowlet_counter``: transitions, failures, finished, failed, cancelled.
         problems: The answers of the API that no fault explains, such as 500.
@@ -153,6 +170,7 @@ class Evidence:
     bookings: Sequence[tuple[str, int]]
     schedules: Sequence[ScheduleRow]
     messages: Sequence[Message]
+    lane_windows: Sequence[LaneWindow]
     unmade: Mapping[int, int]
     counters: Mapping[str, tuple[int, ...]]
     problems: Sequence[str]
@@ -196,6 +214,7 @@ def read_evidence(
     operations: Mapping[tuple[int, str], int],
     problems: Sequence[str],
     processes: Sequence[ProcessRecord],
+    lane_windows: Sequence[LaneWindow],
     doctor: tuple[int, str],
     lease: int,
 ) -> Evidence:
@@ -224,6 +243,7 @@ def read_evidence(
         bookings=[(external_id, int(visit)) for external_id, visit in bookings],
         schedules=[ScheduleRow(*row) for row in schedules],
         messages=[Message(*row) for row in messages],
+        lane_windows=lane_windows,
         unmade={id: int(count) for id, count in unmade},
         counters={type: tuple(int(number) for number in numbers) for type, *numbers in counters},
         problems=problems,

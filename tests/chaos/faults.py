@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from urllib.parse import urlsplit
 
 from tests.chaos.fleet import REAL_CLOCK, ExecutorProcess, wait_until
+from tests.chaos.limits.lane_fault import pause_lane
 from tests.chaos.machine.cluster_faults import freeze_node, isolate_node, kill_node, restart_node
 from tests.chaos.machine.disk_faults import fill_disk, fill_disk_of_log
 from tests.chaos.machine.pair_faults import freeze_standby, kill_primary, promote_standby
@@ -257,6 +258,7 @@ _EXECUTOR_FAULTS: Mapping[str, Fault] = {
     "executor stopped": stop_executor,
     "version changed": change_version,
     "executor frozen": freeze_executor,
+    "lane paused": pause_lane,
 }
 _SERVER_FAULTS: Mapping[str, Fault] = {
     "server killed": kill_server,

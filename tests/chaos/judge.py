@@ -27,6 +27,7 @@ RULES: Mapping[str, Rule] = {
     "effects": effect_rules.check_effects,
     "transactions": effect_rules.check_transactions,
     "limits": limit_rules.check_limits,
+    "lanes": limit_rules.check_lanes,
     "messages": message_rules.check_messages,
     "family": family_rules.check_families,
     "counters": history_rules.check_counters,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.chaos.cluster import ChaosCluster
+from tests.chaos.evidence import LaneWindow
 from tests.chaos.fleet import ExecutorProcess, Fleet, wait_until
 from tests.chaos.machine.disk import SmallDisk
 from tests.chaos.machine.network import Network
@@ -39,6 +40,8 @@ class Scene:
         random: Where lengths and victims are drawn from.
         lease_seconds: The executors' lease.
         meter: How late the director's own waits are.
+        key: An API key of an operator.
+        lane_windows: When lanes were paused: faults add to it.
     """
 
     fleet: Fleet
@@ -50,6 +53,8 @@ class Scene:
     random: Random
     lease_seconds: float
     meter: LatenessMeter
+    key: str
+    lane_windows: list[LaneWindow]
 
     def draw_seconds(self, least_leases: float, most_leases: float) -> float:
         """Return the seconds of a drawn number of leases."""

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.chaos.director import RunResult
-from tests.chaos.evidence import Evidence, ProcessRecord, read_evidence
+from tests.chaos.evidence import Evidence, LaneWindow, ProcessRecord, read_evidence
 from tests.chaos.raw_database import RawDatabase
 
 __all__ = ["CleanRun", "Scratch"]
+
+MAX_TIME = 2**62
 
 
 class CleanRun:
@@ -63,6 +65,11 @@ class Scratch:
         record = ProcessRecord("executor-9", 1, exit_code, signals, log)
         self._evidence = replace(self._evidence, processes=[*self._evidence.processes, record])
 
+    def record_lane_window(self, kind: str, name: str) -> None:
+        """Note a lane as paused for the whole run."""
+        window = LaneWindow(kind, name, 0, MAX_TIME)
+        self._evidence = replace(self._evidence, lane_windows=[*self._evidence.lane_windows, window])
+
     def record_problem(self, problem: str) -> None:
         """Add an answer that no fault explains."""
         self._evidence = replace(self._evidence, problems=[*self._evidence.problems, problem])
@@ -82,6 +89,7 @@ class Scratch:
             operations=old.operations,
             problems=old.problems,
             processes=old.processes,
+            lane_windows=old.lane_windows,
             doctor=old.doctor,
             lease=old.lease,
         )

@@ -28,10 +28,10 @@ from flowlet.store.opening import open_store
 from flowlet.store.search.query import SearchQuery
 from flowlet.testing import Harness
 from flowlet.web.api import workflows
+from flowlet.web.api.limits.workflow_detail import WorkflowDetailResponse
 from flowlet.web.api.requests import CreateWorkflowRequest, WorkflowFilter
 from flowlet.web.api.responses import ActionResponse
 from flowlet.web.api.waiting import WaitRequest
-from flowlet.web.api.workflow_detail import WorkflowDetailResponse
 from flowlet.workflow.outcome import ChildRequest
 from tests.docs.pages import ROOT
 from tests.docs.signatures import format_type, list_methods, list_options, list_parameters, list_properties

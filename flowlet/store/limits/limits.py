@@ -244,5 +244,4 @@ async def _get_limit(session: DatabaseSession, type: str, state: str | None, *, 
 async def _read_use(session: DatabaseSession, record: LimitRecord, now: int) -> LimitUse:
     """Return what runs and waits. An opening that is over is left out: the next admission deletes it."""
     running, waiting = await count_use(session, record.scope, now)
-    is_over = record.opened_until is not None and now >= record.opened_until
-    return LimitUse(record.end_opening() if is_over else record, running, waiting)
+    return LimitUse(record.end_opening() if record.is_opening_over(now) else record, running, waiting)

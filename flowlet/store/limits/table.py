@@ -180,7 +180,11 @@ class LimitRecord:
             return self
         if self.opened_until is None:
             return replace(self, opened_due=now, opened_until=now + waiting * self.opened_interval)
-        return self.end_opening() if now >= self.opened_until else self
+        return self.end_opening() if self.is_opening_over(now) else self
+
+    def is_opening_over(self, now: int) -> bool:
+        """Return whether all that waited at the beginning of an opening could have begun by now."""
+        return self.opened_until is not None and now >= self.opened_until
 
     def end_opening(self) -> LimitRecord:
         """Return the limit without an opening."""
@@ -192,13 +196,13 @@ class LimitRecord:
         What the time since the last attempt would have let begin may begin together, within a second: executors look
         four times in one.
         """
-        if not self.opened_interval or (self.opened_until is not None and now >= self.opened_until):
+        if not self.opened_interval or self.is_opening_over(now):
             return None
         return max((now - self.find_next_opened(now)) // self.opened_interval + 1, 0)
 
     def find_next_opened(self, now: int) -> int:
         """Return when an opening lets the next attempt begin: at most a second before ``now`` if it does."""
-        if not self.opened_interval or self.opened_due is None:
+        if not self.opened_interval or self.opened_due is None or self.is_opening_over(now):
             return now
         return max(self.opened_due, now - max(MAX_CATCH_UP - self.opened_interval, 0))
 

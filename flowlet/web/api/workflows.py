@@ -8,6 +8,7 @@ from werkzeug.routing import BaseConverter
 
 from flowlet.accounts.roles import Role
 from flowlet.instance.instance import Instance
+from flowlet.web.api.limits.workflow_detail import WorkflowDetailResponse, read_workflow_detail
 from flowlet.web.api.requests import (
     AcknowledgeRequest,
     CancelRequest,
@@ -33,7 +34,6 @@ from flowlet.web.api.workflow_changes import (
     edit_instance_variables,
     enter_instance_state,
 )
-from flowlet.web.api.workflow_detail import WorkflowDetailResponse, read_workflow_detail
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.json_responses import build_json_response
 from flowlet.web.openapi.document import describe_route

@@ -22,6 +22,7 @@ __all__ = [
     "find_breaker_faults",
     "find_excess",
     "read_attempts",
+    "read_now",
     "record_attempt",
 ]
 

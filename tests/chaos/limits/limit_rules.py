@@ -1,4 +1,4 @@
-"""The rule about limits: never more attempts ran at once than the workload declares."""
+"""The rules about limits and lanes: no attempt beyond a declared limit, and none that begins in a paused lane."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.findings import Fault
 from tests.chaos.model import LIMITS
 
-__all__ = ["check_limits"]
+__all__ = ["check_lanes", "check_limits"]
 
 BEATS_IN_A_LEASE = 3
 """How often an executor renews its lease before it ends: an attempt may have begun just before the next time."""
@@ -41,3 +41,18 @@ def check_limits(evidence: Evidence) -> Iterator[Fault]:
             most = max(most, running)
         if most > limit:
             yield f"the limit of {type} in {state!r}", f"{most} attempts ran at once, and {limit} may"
+
+
+def check_lanes(evidence: Evidence) -> Iterator[Fault]:
+    """Check that no attempt has begun in a lane while it was paused. All workflows are in one executor group."""
+    types = {workflow.external_id: workflow.type for workflow in evidence.workflows.values()}
+    for window in evidence.lane_windows:
+        begun = [
+            effect
+            for effect in evidence.effects
+            if effect.moment == "begin"
+            and window.began < effect.at < window.ended
+            and window.name in ("default", types.get(effect.external_id))
+        ]
+        if begun:
+            yield f"the {window.kind} {window.name!r}", f"{len(begun)} attempts began while it was paused: {begun[0]}"

@@ -7,7 +7,7 @@ from pydantic import ConfigDict
 from flowlet.instance.instance import Instance
 from flowlet.store.limits.table import LanePause
 from flowlet.web.api.examples import EXAMPLE_WORKFLOW
-from flowlet.web.api.lanes import LanePauseResponse
+from flowlet.web.api.limits.lanes import LanePauseResponse
 from flowlet.web.api.responses import WorkflowResponse
 from flowlet.web.services import get_services
 
