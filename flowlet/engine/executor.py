@@ -277,7 +277,10 @@ class Executor:
                     if claimed.may_have_more:
                         await self._wait_unless_stopped(registration, worker.wait_for_free_slots())
                         continue
-                    self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
+                    if self._wakeup.is_woken:  # something may be due already, which does not wait for that statement
+                        self._due_time_cache.is_stale = True
+                    else:
+                        self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
                     backoff.reset()
                 except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
                     registration.maintenance.contact.record_failure(began)

@@ -19,6 +19,11 @@ class Wakeup:
         self._due: int | None = None
         self._sleeps_until = 0
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether the next sleep ends at once."""
+        return self._event.is_set()
+
     def wake(self) -> None:
         """End the sleep now, or the next one at once."""
         self._event.set()
