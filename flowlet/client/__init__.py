@@ -71,6 +71,7 @@ __all__ = [
     "BulkPreview",
     "BulkResult",
     "Child",
+    "ChildCounts",
     "Client",
     "ClientError",
     "Created",
