@@ -19,8 +19,8 @@ __all__ = ["ROWS_BELOW", "ROWS_BESIDE_FEW", "Traffic", "rank_instance"]
 
 WINDOW_SECONDS = 0.5
 """What was claimed counts for one to two windows."""
-MANY_SOURCES = 20
-"""A source is one of few instances, if it has no more than its part of so many. With more sources there is one."""
+FEW = 20
+"""A source has few instances, if that is a twentieth of all, and one source, a crowd, has half of all."""
 ROWS_BESIDE_FEW = 32
 """How many rows are written at once while a source of few has something: that takes about twice as long as one."""
 ROWS_BELOW = 16
@@ -83,8 +83,7 @@ class Traffic:
 
     def _judge(self) -> None:
         self._highest = max(self._priorities | self._former_priorities, default=0)
-        if len(self._current) > MANY_SOURCES:
-            self._has_few = True
-            return
         counts = self._current + self._former
-        self._has_few = len(counts) > 1 and MANY_SOURCES * min(counts.values()) <= counts.total()
+        total = counts.total()
+        has_crowd = 2 * max(counts.values(), default=0) >= total
+        self._has_few = has_crowd and FEW * min(counts.values(), default=total) <= total and len(counts) > 1
