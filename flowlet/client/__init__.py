@@ -74,6 +74,7 @@ __all__ = [
     "BulkPreview",
     "BulkResult",
     "Child",
+    "ChildCounts",
     "Client",
     "ClientError",
     "Created",

@@ -20,6 +20,7 @@ __all__ = [
     "BulkPreview",
     "BulkResult",
     "Child",
+    "ChildCounts",
     "Created",
     "Instance",
     "LaneKind",
@@ -79,6 +80,20 @@ class Child(ResponseModel):
     def succeeded(self) -> bool:
         """Whether it is FINISHED: ended in an end state."""
         return self.status == Status.FINISHED
+
+
+class ChildCounts(ResponseModel):
+    """How many children an instance has.
+
+    Attributes:
+        total: How many it has spawned, with those that are still to be made.
+        unmade: How many of a large spawn are still to be made; they have no status yet.
+        by_status: How many of the others have each status; None if there are more than 5,000.
+    """
+
+    total: int
+    unmade: int
+    by_status: dict[Status, int] | None
 
 
 class Answer(ResponseModel):

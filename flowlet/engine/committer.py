@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flowlet.engine.batcher import ALONE, Batcher, BatcherClosedError, BatchTotals
+from flowlet.engine.batches.traffic import Traffic, rank_instance
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import DELAYS_SECONDS, Backoff, ConnectionLossError
 from flowlet.errors import RowsLockedError, StoreUnavailableError
@@ -53,13 +54,14 @@ class _LockedError(Exception):
 
 
 class Committer:
-    """Commits the transitions of one executor in batches.
+    """Commits the transitions of one executor in batches: the higher priority first, and workflows in turns.
 
     Args:
         store: The database.
         executor_id: The executor that holds the leases.
         max_batch_size: How many transitions a batch has at most.
         writer_count: How many batches may be under way at once; an instance never has two transitions waiting.
+        traffic: What the executor has claimed lately, which limits the batches; without it nothing does.
         observer: Is notified of each batch.
     """
 
@@ -70,6 +72,7 @@ class Committer:
         *,
         max_batch_size: int,
         writer_count: int = 1,
+        traffic: Traffic | None = None,
         observer: ExecutorObserver | None = None,
     ) -> None:
         self._store = store
@@ -82,6 +85,8 @@ class Committer:
             max_batch_size=max_batch_size,
             max_batch_weight=store.instances.max_batch_length,
             weigh=self._weigh,
+            rank=lambda transition: rank_instance(transition.instance),
+            limit_size=(traffic or Traffic(store.clock)).limit_batch,
             writer_count=writer_count,
             keeps_cancelled=True,  # its handler has run: the fence decides whether the result is still wanted
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND, set_call_deadline
 from flowlet.definition.registry import Registry
+from flowlet.engine.batches.queue_claims import ClaimResult
 from flowlet.engine.creates.direct_leases import DirectLeases
 from flowlet.engine.gates.version_check import find_incompatible_instances
 from flowlet.engine.limits.claims import list_policies
@@ -20,7 +21,6 @@ from flowlet.engine.registration import Registration
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.wakeup import Wakeup
-from flowlet.engine.worker import ClaimResult
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
@@ -288,7 +288,10 @@ class Executor:
                     if claimed.may_have_more:
                         await self._wait_unless_stopped(registration, worker.wait_for_free_slots())
                         continue
-                    self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
+                    if self._wakeup.is_woken:  # something may be due already, which does not wait for that statement
+                        self._due_time_cache.is_stale = True
+                    else:
+                        self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
                     backoff.reset()
                 except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
                     worker.lease_count += 1  # the answer may have been lost of a claim that has leased something

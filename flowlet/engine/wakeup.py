@@ -26,6 +26,11 @@ class Wakeup:
         """Whether the task sleeps, and nothing has woken it yet."""
         return self._sleeps_until > self._clock.now() and not self._event.is_set()
 
+    @property
+    def is_woken(self) -> bool:
+        """Whether the next sleep ends at once."""
+        return self._event.is_set()
+
     def wake(self) -> None:
         """End the sleep now, or the next one at once."""
         self._event.set()

@@ -8,10 +8,12 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.activation import ActivationRunner
+from flowlet.engine.batches.queue_claims import ClaimResult, QueueClaims
+from flowlet.engine.batches.traffic import Traffic
 from flowlet.engine.committer import Committer, RejectedError
 from flowlet.engine.crashes.quarantine import Quarantine
 from flowlet.engine.gates.gate_claims import GateClaims
@@ -31,26 +33,17 @@ from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_lease
 from flowlet.protected_tasks import create_protected_task, enter_handler_scope
 from flowlet.settings import ExecutorSettings
-from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.executors import SUSPECT_CRASHES
 from flowlet.store.opening import Store
 from flowlet.workflow.context import NO_RELATIVES
 
-__all__ = ["ClaimResult", "Worker"]
+__all__ = ["Worker"]
 
 CANCEL_SECONDS = (5.0, 1.0)
 """How long activations may take to end after a first cancellation, and after a second one."""
 
 logger = logging.getLogger(__name__)
 _EXECUTING = Status.EXECUTING  # each transition reads it, which is slow from an enum
-
-
-class ClaimResult(NamedTuple):
-    """How many instances a claim returned, the time by which they were due, and whether more may be due."""
-
-    instance_count: int
-    now: int
-    may_have_more: bool
 
 
 class Worker:
@@ -68,6 +61,7 @@ class Worker:
         pauses: The paused lanes; without them they are read before each claim.
         gates: Claims what is behind gates; without it none of that is claimed.
         on_spawn: Called when a transition has stored children that are made later.
+        traffic: Is told what was claimed, and limits how much is.
         lease_timer: Tells whether the executor still has its lease; without one it always has.
         observer: Is notified of each claim and each transition.
 
@@ -89,6 +83,7 @@ class Worker:
         pauses: LanePauses | None = None,
         gates: GateClaims | None = None,
         on_spawn: Callable[[], None] | None = None,
+        traffic: Traffic | None = None,
         lease_timer: LeaseTimer | None = None,
         observer: ExecutorObserver | None = None,
     ) -> None:
@@ -97,6 +92,8 @@ class Worker:
         self._observer = observer
         self._gates, self._pauses = gates, pauses or LanePauses(store, look_seconds=0)
         self._on_spawn = on_spawn
+        self._traffic = traffic or Traffic(store.clock)
+        self._queue = QueueClaims(store, self._traffic, executor_id)
         self._activations = activations
         self._committer = committer
         self._wakeup = wakeup
@@ -145,7 +142,7 @@ class Worker:
         Raises:
             StoreUnavailableError: If the database is away.
         """
-        limit = min(self.free_slots, self._settings.batch)
+        limit = self._traffic.limit_rows(min(self.free_slots, self._settings.batch))
         clock = self._store.clock
         now = clock.now()
         if limit <= 0 or not self._types:
@@ -160,13 +157,11 @@ class Worker:
         # What was claimed runs at once: should the next statement fail, it is not left without an activation.
         gated_limit = 0 if self._gates is None else self._gates.split_slots(limit)
         gated_count = count = await self._claim_gated(gated_limit, lanes, now)
-        if count < limit:
-            began = clock.monotonic()
-            request = ClaimRequest(self.executor_id, lanes.groups, lanes.types, limit - count, now)
-            count += self.start_claimed(await self._store.instances.claim(request), now, began)
+        queued = await self._queue.claim(limit - count, lanes, now, self.start_claimed)
+        count += queued.instance_count
         if gated_count == gated_limit:  # there may be more behind gates
             count += await self._claim_gated(limit - count, lanes, now)
-        return ClaimResult(count, now, may_have_more=count == limit)
+        return ClaimResult(count, now, may_have_more=count == limit or queued.may_have_more)
 
     async def _claim_gated(self, limit: int, lanes: OpenLanes, now: int) -> int:
         """Claim instances behind gates and begin to run them; return how many."""
@@ -188,6 +183,7 @@ class Worker:
             # The maintenance hands back instances that are leased here and do not run.
             logger.warning("a claim of %d instances was answered too late: they are not run", len(claimed))
             return 0
+        self._traffic.note(claimed)
         for instance in claimed:
             self._start_instance(instance, now)
         return len(claimed)
@@ -210,7 +206,7 @@ class Worker:
         while self.free_slots == 0:
             self._slot_freed.clear()
             await self._slot_freed.wait()
-        wanted = max(1, self._settings.slots // 4)
+        wanted = 1 if self._traffic.is_mixed else max(1, self._settings.slots // 4)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(0.01):
                 while self.free_slots < wanted:

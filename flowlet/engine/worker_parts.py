@@ -12,6 +12,7 @@ from flowlet.clock import to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.engine.activation import ActivationRunner
+from flowlet.engine.batches.traffic import Traffic
 from flowlet.engine.committer import Committer
 from flowlet.engine.gates.gate_claims import GateClaims
 from flowlet.engine.gates.version_gates import LOOK_SECONDS, VersionGateClaims
@@ -83,11 +84,13 @@ def build_worker_parts(
         max_threads=min(settings.slots, MAX_THREADS),
         on_thread_free=wakeup.wake,
     )
+    traffic = Traffic(store.clock)
     committer = Committer(
         store,
         executor_id,
         max_batch_size=settings.batch,
         writer_count=store.connections.dialect.writes.writer_count,
+        traffic=traffic,
         observer=observer,
     )
     lease_timer = LeaseTimer(store.clock, settings.lease)
@@ -121,6 +124,7 @@ def build_worker_parts(
         pauses=LanePauses(store, look_seconds=look_seconds),
         gates=gates,
         on_spawn=spawner.wake,
+        traffic=traffic,
         lease_timer=lease_timer,
         observer=observer,
     )

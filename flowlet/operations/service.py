@@ -268,7 +268,7 @@ class Operations(RepairOperations):
         instance = await self._apply_change(id, decide, by, expected_version)
         if with_children:
             await cancel_descendants(self._store, id, by, reason=reason, find_definition=self._registry.find_definition)
-        return instance
+        return await self._store.queries.get(id) if with_children else instance
 
     async def edit_variables(
         self,

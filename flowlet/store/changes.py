@@ -7,6 +7,7 @@ raises the fencing token.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 
 from flowlet.errors import RefusedError, UnknownInstanceError
 from flowlet.instance.action import ENTRY_KINDS
@@ -111,8 +112,9 @@ async def change_instances(
         for _, made in decided:
             if made is not None and made.before.has_ended and not made.after.has_ended and made.before.children:
                 await _refuse_incomplete_tree(session, made.before)
-        await apply_changes(session, [made for _, made in decided if made is not None], now=now)
-        return [instance if made is None else made.stored_instance for instance, made in decided]
+        dropped = await apply_changes(session, [made for _, made in decided if made is not None], now=now)
+        changed = (instance if made is None else made.stored_instance for instance, made in decided)
+        return [_count_less(instance, dropped.get(instance.id, 0)) for instance in changed]
 
     return await connections.write(lock_and_change)
 
@@ -164,8 +166,11 @@ async def _refuse_incomplete_tree(session: DatabaseSession, instance: Instance) 
         raise RefusedError(f"{instance.type} {instance.id} cannot be opened again: {reason}", reason=reason)
 
 
-async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, now: int) -> None:
-    """Write changes whose rows the caller's transaction has locked, and update their parents and the counters."""
+async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, now: int) -> dict[int, int]:
+    """Write changes whose rows the caller's transaction has locked, and update their parents and the counters.
+
+    Return how many children each instance has less, because they had not been made yet.
+    """
     groups = set()
     for made in sorted(changes, key=lambda made: made.before.id):
         await session.execute(_UPDATE, _UPDATE_ENCODER.encode_binds(made.stored_instance))
@@ -177,10 +182,17 @@ async def apply_changes(session: DatabaseSession, changes: Sequence[Change], *, 
     await _add_end_counts(session, changes, now)
     groups |= await _update_parents(session, changes, now)
     cancelled = [made.after.id for made in changes if made.after.status is Status.CANCELLED and made.after.children]
-    if cancelled:
-        await drop_unmade(session, cancelled, now=now)
+    dropped = await drop_unmade(session, cancelled, now=now) if cancelled else {}
     instances = tuple(CommittedInstance(made.after.id, made.after.state, made.after.status) for made in changes)
     session.pending_commit = Commit(frozenset(groups), instances) if changes else None
+    return dropped
+
+
+def _count_less(instance: Instance, count: int) -> Instance:
+    """Return the instance with so many children less."""
+    if not count:
+        return instance
+    return replace(instance, children=instance.children - count, open_children=instance.open_children - count)
 
 
 async def _add_end_counts(session: DatabaseSession, changes: Sequence[Change], now: int) -> None:

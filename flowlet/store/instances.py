@@ -17,6 +17,7 @@ from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import Batch, ClaimRequest, CreatedRow
 from flowlet.store.dialects.sizes import MAX_BYTES_PER_CHARACTER
+from flowlet.store.dialects.write_lock import mark_work
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import WORKFLOW
 
@@ -91,7 +92,9 @@ class InstanceStore:
             self._connections.report_commit(Commit(due_groups, (), is_notified=True))
             return created
 
-        return _build_created_instances(new_instances, await self._connections.run_on_engine(create_and_report))
+        with mark_work(rows=len(new_instances)):
+            created = await self._connections.run_on_engine(create_and_report)
+        return _build_created_instances(new_instances, created)
 
     async def create_in_transaction(
         self, session: DatabaseSession, new_instances: Sequence[NewInstance], *, now: int
@@ -102,9 +105,10 @@ class InstanceStore:
         )
 
     async def claim(self, request: ClaimRequest) -> list[Instance]:
-        """Lease due instances of the request's groups and types: by priority, and of each type the longest due.
+        """Lease due instances of the request's groups and types: those of the highest priority that has some.
 
-        The types of one priority get equal shares.
+        Of each type the longest due, and the types in equal shares. Fewer than asked for of one priority: there may
+        be more of a lower one.
 
         Raises:
             StoreUnavailableError: If the database is unavailable.
@@ -141,9 +145,9 @@ class InstanceStore:
             self.report_committed(executor_id, written, due_groups, is_notified=is_notified)
             return applied
 
-        verdicts = dict.fromkeys(
-            await self._connections.run_on_engine(commit_and_report, waits_for_rows=False), CommitResult.COMMITTED
-        )
+        with mark_work(rows=len(transitions)):
+            applied = await self._connections.run_on_engine(commit_and_report, waits_for_rows=False)
+        verdicts = dict.fromkeys(applied, CommitResult.COMMITTED)
         missing = [transition for transition in transitions if transition.instance.id not in verdicts]
         if missing:
             found = await self._read_commit_results(executor_id, missing)

@@ -105,6 +105,8 @@ async def create_and_find(client: AsyncClient) -> None:
     family = await client.create_and_wait("Families", vars={"children": ["Orders", "Orders"]}, timeout=WAIT_TIMEOUT)
     children = await client.list_children(family.id)
     assert [child.type for child in children if child.succeeded] == ["Orders", "Orders"]
+    counts = await client.count_children(family.id)
+    assert (counts.total, counts.unmade, counts.by_status) == (2, 0, {Status.FINISHED: 2})
 
 
 async def send_messages(client: AsyncClient) -> None:

@@ -18,6 +18,7 @@ from flowlet.errors import TooLargeError
 from flowlet.instance.action import ActionKind
 from flowlet.instance.instance import Status
 from flowlet.operations.service import Operations
+from flowlet.store.children.unmade import list_spawning, make_part
 from flowlet.store.dialects.postgres import connection as postgres_connection
 from flowlet.store.dialects.sizes import SizeLimit
 from flowlet.workflow.context import Context
@@ -133,6 +134,42 @@ async def test_children_are_created_although_one_statement_cannot_carry_them(lim
         id = await run_new_instance(engine)
 
         assert len(await engine.store.queries.list_children(id)) == 20
+
+
+@pytest.mark.parametrize("limited_url", ["sqlite", "mariadb"], indirect=True)
+async def test_a_large_spawn_is_stored_and_made_although_one_statement_cannot_carry_it(limited_url: str) -> None:
+    @state(start=True, next=["done"])
+    async def spawn() -> Next:
+        return done.spawn(child("Orders", {"text": "x" * 20_000}) for _ in range(201))
+
+    done = end()
+    async with open_limited_engine(limited_url, spawn=spawn, done=done) as engine:
+        id = await run_new_instance(engine)
+        while await make_part(engine.store.connections, id, now=engine.clock.now()):
+            pass
+
+        assert len(await engine.store.queries.list_children(id)) == 201
+
+
+async def test_a_large_spawn_with_a_child_beyond_the_limit_fails_its_attempt_and_stores_nothing(
+    limited_url: str,
+) -> None:
+    @state(start=True, next=["done"], retry=Retry(limit=0))
+    async def spawn() -> Next:
+        return done.spawn(child("Orders", {"text": "x" * (TOO_LONG if place == 99 else 1)}) for place in range(201))
+
+    done = end()
+    async with run_executor(limited_url, build_workflow_module(spawn=spawn, done=done)) as run:
+        await limit_sqlite(run)
+        id = await run.create_instance()
+        run.executor.wake()
+
+        assert await wait_until_all_end(run, [id]) == [Status.FAILED]
+        failed = await run.get_instance(id)
+        assert (failed.children, failed.open_children) == (0, 0)
+        (line,) = [line for line in await run.store.queries.read_history(id) if line.kind is ActionKind.ERROR]
+        assert (line.text or "").startswith("TooLargeError: what is to be written has ")
+        assert await list_spawning(run.store.connections, limit=1) == []
 
 
 async def test_a_batch_is_bounded_by_all_that_it_carries(limited_url: str) -> None:

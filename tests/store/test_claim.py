@@ -117,16 +117,28 @@ async def test_the_higher_priority_comes_first_then_the_longer_due(database_url:
         assert claimed == [order[3], order[1], order[4], order[0], order[2]]
 
 
-async def test_the_higher_priority_fills_a_claim_first(database_url: str) -> None:
+async def test_a_claim_takes_of_the_highest_priority_only(database_url: str) -> None:
     async with open_engine(database_url, ORDERS_MODULE) as hands:
         hand = await hands.add_executor()
         low = [await hands.create_instance(priority=0) for _ in range(3)]
         high = [await hands.create_instance(priority=9) for _ in range(3)]
 
-        claimed = await hand.claim_due(4)
+        claimed = [sorted(list_ids(await hand.claim_due(4))) for _ in range(3)]
 
-        assert set(high) < set(list_ids(claimed))
-        assert len(set(low) & set(list_ids(claimed))) == 1
+        assert claimed == [high, low, []]
+
+
+async def test_fewer_of_a_lower_priority_are_claimed_where_that_is_asked_for(database_url: str) -> None:
+    async with open_engine(database_url, ORDERS_MODULE) as hands:
+        low = [await hands.create_instance(priority=0) for _ in range(3)]
+        high = [await hands.create_instance(priority=5) for _ in range(3)]
+        request = ClaimRequest(
+            *("executor-1", ["default"], ["Orders"], 4), now=hands.clock.now(), full_priority=5, limit_below=2
+        )
+
+        claimed = [await hands.store.instances.claim(request) for _ in range(3)]
+
+        assert [sorted(list_ids(one)) for one in claimed] == [high, low[:2], low[2:]]
 
 
 async def test_only_the_groups_that_an_executor_serves_are_claimed(database_url: str) -> None:

@@ -154,22 +154,22 @@ def show(instance: str, *, is_traceback: bool, as_json: bool) -> None:
     from flowlet.cli.output import format_json, serialize_action, serialize_instance
     from flowlet.cli.targets.opening import run_on_target
 
-    async def read(target: Target) -> tuple[Instance, list[Action]]:
+    async def read(target: Target) -> tuple[Instance, int, list[Action]]:
         found = await target.find(instance)
-        return found, list(await target.read_history(found.id))
+        unmade = (await target.count_children(found)).unmade if found.open_children else 0
+        return found, unmade, list(await target.read_history(found.id))
 
-    found, history = run_on_target(read)
+    found, unmade, history = run_on_target(read)
     if is_traceback:
         _print_traceback(found, history, as_json=as_json)
     elif as_json:
-        click.echo(
-            format_json({**serialize_instance(found), "history": [serialize_action(action) for action in history]})
-        )
+        lines = [serialize_action(action) for action in history]
+        click.echo(format_json({**serialize_instance(found), "unmade_children": unmade, "history": lines}))
     else:
-        _print_instance(found, history)
+        _print_instance(found, unmade, history)
 
 
-def _print_instance(found: Instance, history: list[Action]) -> None:
+def _print_instance(found: Instance, unmade: int, history: list[Action]) -> None:
     from flowlet.cli.output import format_action, format_time, serialize_instance
     from flowlet.cli.tables import build_table, create_console
 
@@ -178,6 +178,8 @@ def _print_instance(found: Instance, history: list[Action]) -> None:
         for name, value in serialize_instance(found).items()
         if value not in (None, "", []) and name != "vars"
     ]
+    if unmade:
+        rows.append(("children made", f"{found.children - unmade:,} of {found.children:,}"))
     output = create_console()
     output.print(build_table(("Field", "Value"), rows))
     output.print(

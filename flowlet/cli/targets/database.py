@@ -34,6 +34,7 @@ from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
 from flowlet.store.opening import Store
 from flowlet.store.people.audit import AuditQuery
+from flowlet.store.reports.children import CountedChildren, read_child_counts
 from flowlet.store.reports.inbox import WaitingInstance
 from flowlet.store.schedules.table import ScheduleRecord
 from flowlet.store.search.query import SearchQuery, SearchResult
@@ -114,6 +115,10 @@ class DatabaseTarget:
     async def find(self, reference: str) -> Instance:
         """Return an instance."""
         return await self._store.queries.find(reference)
+
+    async def count_children(self, instance: Instance) -> CountedChildren:
+        """Return how many children an instance has."""
+        return await read_child_counts(self._store.connections, instance)
 
     async def read_history(self, id: int) -> Sequence[Action]:
         """Return the history of an instance."""

@@ -38,6 +38,7 @@ from flowlet.operations.schedule_times import BackfillResult, list_scheduled_tim
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
 from flowlet.store.people.audit import AuditQuery
+from flowlet.store.reports.children import CountedChildren
 from flowlet.store.schedules.table import ScheduleRecord
 from flowlet.store.search.query import TIME_COLUMNS, SearchQuery, SearchResult
 from flowlet.text import parse_number
@@ -137,6 +138,11 @@ class ServerTarget:
     async def find(self, reference: str) -> Instance:
         """Return an instance."""
         return build_instance(await self._client.get(_parse_reference(reference)))
+
+    async def count_children(self, instance: Instance) -> CountedChildren:
+        """Return how many children an instance has."""
+        counts = await self._client.count_children(instance.id)
+        return CountedChildren(counts.total, counts.unmade, counts.by_status)
 
     async def read_history(self, id: int) -> Sequence[Action]:
         """Return the history of an instance."""

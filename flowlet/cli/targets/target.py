@@ -18,6 +18,7 @@ from flowlet.operations.schedule_times import BackfillResult
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
 from flowlet.store.people.audit import AuditQuery
+from flowlet.store.reports.children import CountedChildren
 from flowlet.store.schedules.table import ScheduleRecord
 from flowlet.store.search.query import SearchQuery, SearchResult
 from flowlet.workflow.schedule import Schedule
@@ -171,6 +172,10 @@ class Target(Protocol):
 
     async def find(self, reference: str) -> Instance:
         """Return an instance."""
+        ...
+
+    async def count_children(self, instance: Instance) -> CountedChildren:
+        """Return how many children an instance has."""
         ...
 
     async def read_history(self, id: int) -> Sequence[Action]:

@@ -12,7 +12,7 @@ from flowlet.client import endpoints
 from flowlet.client.endpoints import Id, build_get_request
 from flowlet.client.errors import build_not_found_error
 from flowlet.client.filters import EventFilter, Filter, SortKey
-from flowlet.client.models import Action, Child, Instance, Message, PermittedOperations, SearchResult
+from flowlet.client.models import Action, Child, ChildCounts, Instance, Message, PermittedOperations, SearchResult
 from flowlet.client.request import quote_segment
 from flowlet.client.resources import CurrentUser, Definition, Executor
 from flowlet.client.synchronous.events import Events
@@ -122,6 +122,16 @@ class Reader:
         """
         return self._transport.send(
             build_get_request(f"/api/workflows/{self._resolve_segment(id)}/children", list[Child])
+        )
+
+    def count_children(self, id: Id) -> ChildCounts:
+        """Return how many children an instance has, by status, and how many are still to be made.
+
+        Raises:
+            NotFoundError: If there is no such instance.
+        """
+        return self._transport.send(
+            build_get_request(f"/api/workflows/{self._resolve_segment(id)}/children/counts", ChildCounts)
         )
 
     def get_permitted_operations(self, id: Id) -> PermittedOperations:

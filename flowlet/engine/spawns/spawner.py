@@ -15,8 +15,9 @@ __all__ = ["LOOK_SECONDS", "Spawner"]
 
 LOOK_SECONDS = 30.0
 """How often an executor looks for parts that others have left. It begins its own ones at once."""
-REST_FACTOR = 1.0
-"""A part is followed by a rest of so many times as long as it took: the commits of others have their turn."""
+REST_FACTOR = 4.0
+"""A part is followed by a rest of so many times as long as it took: its children are claimed and committed in it, which
+takes about twice as long as the part, and the commits of others have their turn."""
 MAX_PARENTS = 100
 """How many instances one statement finds."""
 

@@ -20,7 +20,7 @@ from flowlet.store.retention.archive import (
     read_definition_rows,
     read_tree_rows,
 )
-from flowlet.store.retention.ended_trees import EndedRoot, read_ended_trees
+from flowlet.store.retention.ended_trees import EndedRoot, EndedTree, read_ended_trees
 from flowlet.store.retention.roots import list_roots
 
 __all__ = ["ImportReport", "export_file", "export_tree", "import_file"]
@@ -47,6 +47,8 @@ class ImportReport:
 
 
 MAX_NAMED_CONFLICTS = 20
+COMPLETION_WAITS_SECONDS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 10, 10, 10, 10)
+"""How long an export waits for the children of a tree that are being created, before it reads the tree again."""
 
 
 async def export_tree(store: Store, instance: Instance) -> TreeRows:
@@ -54,11 +56,13 @@ async def export_tree(store: Store, instance: Instance) -> TreeRows:
 
     Raises:
         UnknownInstanceError: If its root is gone.
+        RefusedError: If children of it are being created all the time.
         StoreUnavailableError: If the database is unavailable.
     """
     root = instance if instance.root_id is None else await store.queries.get(instance.root_id)
-    (tree,) = await read_ended_trees(store.connections, [EndedRoot(root.id, 0, root.children)], before=0, is_whole=True)
-    rows = await read_tree_rows(store.connections, sorted(tree.parents))
+    root_found = EndedRoot(root.id, 0, root.children)
+    (tree,) = await read_ended_trees(store.connections, [root_found], before=0, is_whole=True)
+    rows = await _read_complete_rows(store, root_found, tree)
     if not rows.instances:
         raise UnknownInstanceError(f"no workflow has the id {root.id}")
     return rows
@@ -74,20 +78,41 @@ async def export_file(store: Store, path: Path, *, type: str | None = None) -> A
 
     Raises:
         SettingsError: If the file exists, or cannot be written.
-        StoreUnavailableError: If the database is unavailable; the file is removed then.
+        RefusedError: If children of a tree are being created all the time; the file is removed then.
+        StoreUnavailableError: If the database is unavailable; likewise.
     """
     written = 0
     with ArchiveWriter(path) as writer:
         for row in await read_definition_rows(store.connections):
             writer.write({"definition": row})
         async for roots in list_roots(store.connections, type=type):
-            for tree in await read_ended_trees(store.connections, roots, before=0, is_whole=True):
-                rows = await read_tree_rows(store.connections, sorted(tree.parents))
+            trees = await read_ended_trees(store.connections, roots, before=0, is_whole=True)
+            for root, tree in zip(roots, trees, strict=True):
+                rows = await _read_complete_rows(store, root, tree)
                 if rows.instances:
                     writer.write({"tree": rows.to_json()})
                     written += 1
             yield written
         writer.write({"end": {"trees": written}})
+
+
+async def _read_complete_rows(store: Store, root: EndedRoot, tree: EndedTree) -> TreeRows:
+    """Return the rows of a tree; one whose children are being created is read again, until none is missing.
+
+    Raises:
+        RefusedError: If that is so for too long.
+    """
+    for seconds in (*COMPLETION_WAITS_SECONDS, None):
+        rows = await read_tree_rows(store.connections, sorted(tree.parents))
+        if not (missing := rows.count_missing()):
+            return rows
+        if seconds is not None:
+            await store.clock.sleep(seconds)
+            (tree,) = await read_ended_trees(store.connections, [root], before=0, is_whole=True)
+    raise RefusedError(
+        f"{missing:,} children of {rows.instances[0]['external_id']!r} were created while it was read: export it again "
+        "when they have been made."
+    )
 
 
 async def import_file(

@@ -11,17 +11,19 @@ from typing import NamedTuple
 
 from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.new_instance import NewInstance
-from flowlet.instance.spawn_part import parse_requests
+from flowlet.instance.spawn_part import MAX_PART_CHILDREN, parse_requests
 from flowlet.store.commits import Commit
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import Followups
+from flowlet.store.dialects.write_lock import mark_work
 from flowlet.store.rows import OPERATION_ACTION_COLUMNS, encode_operation_action_row
 from flowlet.store.tables import ACTION, SPAWN, WORKFLOW
 
 __all__ = [
     "UNMADE_COUNT_SQL",
     "UnmadeChildren",
+    "count_unmade",
     "drop_unmade",
     "find_parents_of_unmade",
     "list_spawning",
@@ -64,6 +66,17 @@ async def list_spawning(connections: Connections, *, after: int = 0, limit: int)
     return [UnmadeChildren(id, int(count), since) for id, count, since in rows]
 
 
+async def count_unmade(connections: Connections, parent_id: int) -> int:
+    """Return how many children of an instance are still to be made.
+
+    Raises:
+        StoreUnavailableError: If the database is unavailable.
+    """
+    sql = f"SELECT COALESCE(SUM(children), 0) FROM {SPAWN} WHERE workflow_id = :id"
+    ((count,),) = await connections.read(lambda session: session.fetch_rows(sql, {"id": parent_id}))
+    return int(count)
+
+
 async def make_part(connections: Connections, parent_id: int, *, now: int) -> int:
     """Create the children of the oldest part of an instance: one transaction. Return how many there were.
 
@@ -88,7 +101,8 @@ async def make_part(connections: Connections, parent_id: int, *, now: int) -> in
         session.pending_commit = Commit(frozenset(groups), ())
         return len(part)
 
-    return await connections.write(lock_and_create)
+    with mark_work(rows=MAX_PART_CHILDREN):
+        return await connections.write(lock_and_create)
 
 
 async def _lock_first_part(session: DatabaseSession, parent_id: int, now: int) -> list[NewInstance] | None:
@@ -107,8 +121,8 @@ async def _lock_first_part(session: DatabaseSession, parent_id: int, now: int) -
     return parse_requests(rows[0][0], parent_id=parent_id, root_id=root_id or parent_id, now=now)
 
 
-async def drop_unmade(session: DatabaseSession, ids: Sequence[int], *, now: int) -> None:
-    """Drop the children of instances that are still to be made, and count them no more.
+async def drop_unmade(session: DatabaseSession, ids: Sequence[int], *, now: int) -> dict[int, int]:
+    """Drop the children of instances that are still to be made; return how many each of those that had some has less.
 
     Args:
         session: The transaction, which has locked the instances; a part that is just being made is waited for.
@@ -122,11 +136,12 @@ async def drop_unmade(session: DatabaseSession, ids: Sequence[int], *, now: int)
     for id, count in await session.fetch_rows(sql, values):
         dropped[id] = dropped.get(id, 0) + count
     if not dropped:
-        return
+        return {}
     binds, values = build_in_list("id", sorted(dropped))
     await session.execute(f"DELETE FROM {SPAWN} WHERE workflow_id IN ({binds})", values)
     for id, count in sorted(dropped.items()):
         await _uncount(session, id, count, f"{count:,} children that had not been made yet were dropped.", now)
+    return dropped
 
 
 async def find_parents_of_unmade(session: DatabaseSession, ids: Sequence[int]) -> set[int]:

@@ -38,13 +38,22 @@ MAX_CHILDREN_LENGTH = 2_000_000
 
 @dataclass(frozen=True, slots=True)
 class ClaimRequest:
-    """Which instances an executor wants. ``now`` is the store's time in microseconds since 1970 UTC."""
+    """Which instances an executor wants. ``now`` is the store's time in microseconds since 1970 UTC.
+
+    Of a priority below ``full_priority`` it wants ``limit_below`` at most.
+    """
 
     executor_id: str
     groups: Sequence[str]
     types: Sequence[str]
     limit: int
     now: int
+    full_priority: int = 0
+    limit_below: int = 0
+
+    def get_limit(self, priority: int) -> int:
+        """Return how many instances of a priority it wants at most."""
+        return self.limit if priority >= self.full_priority else min(self.limit, self.limit_below)
 
 
 @dataclass(frozen=True, slots=True)

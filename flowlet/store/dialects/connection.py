@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol
 
 from flowlet.store.dialects.sizes import SizeLimit
+from flowlet.store.dialects.write_lock import WriteLock
 
 __all__ = ["ConnectionDialect"]
 
@@ -85,7 +85,7 @@ class ConnectionDialect(Protocol):
         """Let a pool replace all its connections, those in use when they are released."""
         ...
 
-    def build_write_lock(self) -> asyncio.Lock:
+    def build_write_lock(self) -> WriteLock:
         """Return the lock of the only connection that writes; where there are several, it is never taken."""
         ...
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import IS_QUEUED, WORKFLOW
 
@@ -53,36 +54,41 @@ class Draw:
 
 
 class ClaimPlan:
-    """The draws of one claim: the highest priority first, and the lanes of one priority in equal shares.
+    """The draws of one claim: of the highest priority of which it gets something, the lanes in equal shares.
 
+    What is below is left to the next claim: a hundred such instances would hold up the few above them.
     No lane of a priority gets more than another one that has more to give. A lane that has less than its share leaves
     the rest to the others: they are drawn on again. So each draw locks hardly more rows than the claim needs, however
     many lanes there are.
 
     Args:
-        lanes: The lanes.
-        now: The store's time, in microseconds since 1970 UTC: lanes with nothing due are left out.
-        limit: How many instances the claim leases at most.
+        lanes: The lanes; those with nothing due are left out.
+        request: What is wanted.
         turn: Which claim of this process it is. Each one begins with another lane, so that small claims are fair too.
     """
 
-    def __init__(self, lanes: Iterable[Lane], *, now: int, limit: int, turn: int = 0) -> None:
-        self._lanes = [lane for lane in lanes if lane.earliest_due is not None and lane.earliest_due <= now]
-        self._limit = limit
+    def __init__(self, lanes: Iterable[Lane], request: ClaimRequest, *, turn: int = 0) -> None:
+        self._lanes = [lane for lane in lanes if lane.earliest_due is not None and lane.earliest_due <= request.now]
+        self._request = request
         self._turn = turn
+        self._priority: int | None = None
         self.rows: list[Sequence[Any]] = []
 
     @property
     def lane_count(self) -> int:
-        """How many lanes have something due."""
-        return len(self._lanes)
+        """How many lanes of the highest priority have something due."""
+        highest = max((lane.priority for lane in self._lanes), default=0)
+        return sum(lane.priority == highest for lane in self._lanes)
 
     def find_next_draw(self) -> Draw | None:
-        """Return the next draw; None if the claim is full or nothing is left."""
-        missing = self._limit - len(self.rows)
-        if missing <= 0 or not self._lanes:
+        """Return the next draw; None if the claim is full, or nothing is left of the priority that it has got."""
+        if not self._lanes:
             return None
         priority = max(lane.priority for lane in self._lanes)
+        missing = self._request.get_limit(priority) - len(self.rows)
+        if missing <= 0 or (self.rows and priority != self._priority):
+            return None
+        self._priority = priority
         lanes = sorted((lane for lane in self._lanes if lane.priority == priority), key=itemgetter(0, 1))
         first = self._turn % len(lanes)
         drawn = [*lanes[first:], *lanes[:first]][:missing]

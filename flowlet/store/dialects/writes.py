@@ -29,9 +29,9 @@ class WriteDialect(Protocol):
         ...
 
     async def claim(self, raw: Any, request: ClaimRequest) -> Sequence[Sequence[Any]]:
-        """Lease due instances, the higher priority first, and return their rows for ``INSTANCE_READER``.
+        """Lease due instances of the highest priority that has some, and return their rows for ``INSTANCE_READER``.
 
-        Of one priority each workflow gets an equal share; of one workflow the longest due comes first. Only the lanes
+        Each workflow gets an equal share; of one workflow the longest due comes first. Only the lanes
         of the request's groups and types are read. One transaction.
         """
         ...

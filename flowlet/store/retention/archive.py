@@ -73,6 +73,14 @@ class TreeRows:
         """Whether one of the instances has not ended, or is still to be made."""
         return bool(self.people.get(SPAWN.name)) or any(row["status"] not in ENDED_STATUSES for row in self.instances)
 
+    def count_missing(self) -> int:
+        """Return how many children are counted that are neither here nor still to be made."""
+        counted = {row["id"]: row["children"] for row in self.instances}
+        found = Counter(row["parent_id"] for row in self.instances)
+        for row in self.people.get(SPAWN.name, ()):
+            found[row["workflow_id"]] += row["children"]
+        return sum(max(0, count - found[id]) for id, count in counted.items())
+
     def remove_ids(self) -> tuple[list[Row], ...]:
         """Return the rows with external ids in place of ids, and others without their own, to compare two databases."""
         names = {row["id"]: row["external_id"] for row in self.instances}

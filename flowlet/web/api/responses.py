@@ -13,6 +13,7 @@ from flowlet.instance.action import ENTRY_KINDS, Action, ActionKind
 from flowlet.instance.instance import Instance, Status
 from flowlet.instance.path_changes import PathChange
 from flowlet.operations.permitted import Operation, PermittedOperations
+from flowlet.store.reports.children import CountedChildren
 from flowlet.store.search.query import SearchQuery, SearchResult
 from flowlet.web.api.examples import EXAMPLE_WORKFLOW
 from flowlet.web.schemas import ApiModel, Timestamp
@@ -20,6 +21,7 @@ from flowlet.web.services import get_services
 
 __all__ = [
     "ActionResponse",
+    "ChildCountsResponse",
     "ChildResponse",
     "CreateResponse",
     "OperationResponse",
@@ -86,6 +88,26 @@ class ChildResponse(ApiModel):
     def of(cls, instance: Instance) -> Self:
         """Return the summary of an instance."""
         return cls(workflow_type=instance.type, **_read_fields(instance, cls.model_fields.keys() - {"workflow_type"}))
+
+
+class ChildCountsResponse(ApiModel):
+    """How many children a workflow has.
+
+    Attributes:
+        total: How many it has spawned, with those that are still to be made.
+        unmade: How many children of a large spawn are still to be made; they have no status yet.
+        by_status: How many of the others have each status; null if there are more than 5,000.
+    """
+
+    total: int
+    unmade: int
+    by_status: dict[Status, int] | None
+
+    @classmethod
+    def of(cls, counted: CountedChildren) -> Self:
+        """Return the response for counted children."""
+        by_status = None if counted.by_status is None else dict(counted.by_status)
+        return cls(total=counted.total, unmade=counted.unmade, by_status=by_status)
 
 
 class WorkflowResponse(ApiModel):

@@ -8,6 +8,7 @@ from werkzeug.routing import BaseConverter
 
 from flowlet.accounts.roles import Role
 from flowlet.instance.instance import Instance
+from flowlet.store.reports.children import read_child_counts
 from flowlet.web.api.limits.workflow_detail import WorkflowDetailResponse, read_workflow_detail
 from flowlet.web.api.requests import (
     AcknowledgeRequest,
@@ -21,6 +22,7 @@ from flowlet.web.api.requests import (
 )
 from flowlet.web.api.responses import (
     ActionResponse,
+    ChildCountsResponse,
     ChildResponse,
     CreateResponse,
     OperationResponse,
@@ -248,6 +250,16 @@ async def show_children(id: str) -> Response:
     reads = get_services().store.queries
     instance = await reads.find(id)
     return build_json_response([ChildResponse.of(child) for child in await reads.list_children(instance.id)])
+
+
+@blueprint.get("/api/workflows/<id>/children/counts")
+@require_role(Role.VIEWER)
+@describe_route(answers={200: ChildCountsResponse})
+async def show_child_counts(id: str) -> Response:
+    """Return how many children a workflow has, by status, and how many are still to be made."""
+    store = get_services().store
+    instance = await store.queries.find(id)
+    return build_json_response(ChildCountsResponse.of(await read_child_counts(store.connections, instance)))
 
 
 @blueprint.get("/api/workflows/<id>/permitted")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from typing import Any
 
 import pytest
@@ -249,6 +251,21 @@ def test_a_rejected_key_exits_with_one_and_is_not_shown(doors: Doors) -> None:
 
     assert (result.exit_code, result.stdout) == (1, "")
     assert "s3cret" not in result.stderr
+
+
+@pytest.mark.parametrize("target", ["database", "server"])
+def test_show_says_how_many_children_are_still_to_be_made(doors: Doors, target: str) -> None:
+    started = ("start", "Reviews", "--external-id", f"fan-{target}", "-m", "reviews.py", "--json")
+    id = json.loads(doors.run(target, *started).stdout)["id"]
+    with sqlite3.connect(doors.folder / "flowlet.db") as connection:
+        connection.execute("UPDATE flowlet_workflow SET children = 300, open_children = 290 WHERE id = ?", (id,))
+        connection.execute("INSERT INTO flowlet_spawn VALUES (?, 1, 0, 100, 0, '')", (id,))
+    connection.close()
+
+    shown = doors.run(target, "show", str(id)).stdout
+
+    assert re.search(r"children made\W+200 of 300", shown)
+    assert json.loads(doors.run(target, "show", str(id), "--json").stdout)["unmade_children"] == 100
 
 
 @pytest.mark.parametrize("target", ["database", "server"])

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flowlet.errors import RefusedError
 from flowlet.instance.action import ActionKind
 from flowlet.instance.instance import Status
+from flowlet.operations.archive import transfer
 from flowlet.operations.archive.transfer import export_file, import_file
 from flowlet.operations.doctor import examine_store
 from flowlet.operations.forgetting import forget_key
 from flowlet.store.opening import open_store
 from flowlet.store.retention.deletion import delete_parts
-from flowlet.store.retention.ended_trees import EndedRoot, TreePart, read_ended_trees
+from flowlet.store.retention.ended_trees import EndedRoot, EndedTree, TreePart, read_ended_trees
 from tests.engine.spawns.spawn_modules import LARGE, PART, SpawnHarness, build_fan_module, open_spawns
 
 HOUR = 3_600_000_000
@@ -29,9 +31,10 @@ async def test_a_cancelled_parent_drops_what_is_not_made_and_keeps_what_is(datab
     async with open_spawns(database_url) as spawned:
         await spawned.make_part()
 
-        await spawned.operations.cancel(spawned.id, username="ada")
+        cancelled = await spawned.operations.cancel(spawned.id, username="ada")
         await make_all(spawned)
 
+        assert (cancelled.children, cancelled.open_children) == (PART, PART)
         assert await spawned.read_counts() == (PART, PART, PART, 0)
         (line,) = await spawned.hands.read_history(spawned.id, ActionKind.LOG)
         assert line.text == f"{LARGE - PART} children that had not been made yet were dropped."
@@ -42,9 +45,10 @@ async def test_a_cancel_with_children_leaves_nothing_open(database_url: str) -> 
     async with open_spawns(database_url) as spawned:
         await spawned.make_part()
 
-        await spawned.operations.cancel(spawned.id, username="ada", with_children=True)
+        cancelled = await spawned.operations.cancel(spawned.id, username="ada", with_children=True)
         await make_all(spawned)
 
+        assert (cancelled.children, cancelled.open_children) == (PART, 0)
         assert await spawned.read_counts() == (PART, 0, PART, 0)
         assert {one.status for one in await spawned.hands.store.queries.list_children(spawned.id)} == {Status.CANCELLED}
 
@@ -97,6 +101,35 @@ async def test_a_tree_with_unmade_children_is_neither_deleted_nor_forgotten(data
         with pytest.raises(RefusedError, match="have not ended, or have children that have not"):
             await forget_key(spawned.hands.store, "fan", username="ada")
         assert await spawned.count_unmade() == LARGE
+
+
+async def test_an_export_waits_for_children_that_are_made_while_it_reads(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_spawns(database_url) as spawned:
+
+        async def read_and_make(*arguments: Any, **options: Any) -> list[EndedTree]:
+            found = await read_ended_trees(*arguments, **options)
+            await spawned.make_part()
+            return found
+
+        monkeypatch.setattr(transfer, "read_ended_trees", read_and_make)
+        rows = await transfer.export_tree(spawned.hands.store, await spawned.hands.get_instance(spawned.id))
+
+        assert (len(rows.instances), rows.count_missing(), rows.people["flowlet_spawn"]) == (LARGE + 1, 0, [])
+
+
+async def test_an_export_of_a_tree_whose_children_are_never_complete_is_refused_and_leaves_no_file(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with open_spawns(database_url) as spawned:
+        await spawned.hands.execute_sql("DELETE FROM flowlet_spawn WHERE part = 0")
+
+        with pytest.raises(RefusedError, match="100 children of 'fan' were created while it was read"):
+            async for _ in export_file(spawned.hands.store, path := tmp_path / "export.zst"):
+                pass
+
+        assert not path.exists()
 
 
 async def test_unmade_children_are_exported_and_made_where_they_are_imported(

@@ -19,7 +19,7 @@ async def test_an_id_that_nobody_has_is_not_found_anywhere(
     for id in HOSTILE_IDS:
         with subtests.test(id[:20]):
             paths = [f"/api/workflows/{id}", f"/api/workflowByExternalId/{id}", f"/api/actions/byWorkflowId/{id}"]
-            paths += [f"/api/workflows/{id}/children", f"/api/workflows/{id}/permitted"]
+            paths += [f"/api/workflows/{id}/{name}" for name in ("children", "children/counts", "permitted")]
             names = ("pause", "resume", "cancel", "retry", "wake")
             operations: list[tuple[str, Any]] = [(f"/api/workflows/{id}/{name}", None) for name in names]
             operations += [(f"/api/workflows/{id}/state", {"state": "charge"})]
@@ -102,6 +102,7 @@ ENDPOINTS_BY_ROLE = [
     ("viewer", "GET", "/api/workflowByExternalId/x"),
     ("viewer", "POST", "/api/workflows/search"),
     ("viewer", "GET", "/api/workflows/7/children"),
+    ("viewer", "GET", "/api/workflows/7/children/counts"),
     ("viewer", "GET", "/api/workflows/7/permitted"),
     ("viewer", "GET", "/api/actions/byWorkflowId/7"),
     ("operator", "POST", "/api/workflows"),

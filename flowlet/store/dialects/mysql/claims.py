@@ -66,9 +66,9 @@ _NEXT_DUE = f"SELECT MIN({DUE_COLUMN}) FROM {_DUE_INDEX} WHERE {_LANE} AND {DUE_
 
 
 async def claim_instances(raw: Any, request: ClaimRequest, turn: int) -> list[Sequence[Any]]:
-    """Lease due instances, the higher priority first, and return their rows. One transaction, if anything is due."""
+    """Lease due instances of the highest priority, and return their rows. One transaction, if anything is due."""
     lanes = await _find_lanes(raw, request.groups, request.types)
-    plan = ClaimPlan(lanes, now=request.now, limit=request.limit, turn=turn)
+    plan = ClaimPlan(lanes, request, turn=turn)
     if plan.find_next_draw() is None:
         return []
     first = ["BEGIN"]

@@ -12,6 +12,7 @@ from flowlet.database_url import parse_server_url
 from flowlet.store.dialects.mysql.session import refuse_binary_log
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.sizes import SizeLimit, measure_utf8
+from flowlet.store.dialects.write_lock import WriteLock
 
 __all__ = ["NOW_SQL", "MySQLConnections"]
 
@@ -94,9 +95,9 @@ class MySQLConnections:
         """Close every connection of a pool, those in use when they are released."""
         pool.expire_connections()
 
-    def build_write_lock(self) -> asyncio.Lock:
+    def build_write_lock(self) -> WriteLock:
         """Return a lock that is never taken."""
-        return asyncio.Lock()
+        return WriteLock()
 
     def limit_work(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
         """Cancel the block after so many seconds."""

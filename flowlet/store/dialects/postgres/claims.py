@@ -41,9 +41,9 @@ FROM due WHERE w.id = due.id RETURNING {_LEASED}
 
 
 async def claim_instances(raw: Any, request: ClaimRequest, turn: int) -> list[Sequence[Any]]:
-    """Lease due instances, the higher priority first, and return their rows. One transaction, if anything is due."""
+    """Lease due instances of the highest priority, and return their rows. One transaction, if anything is due."""
     lanes = [Lane(*row) for row in await raw.fetch(_FIND_LANES, request.groups, request.types)]
-    plan = ClaimPlan(lanes, now=request.now, limit=request.limit, turn=turn)
+    plan = ClaimPlan(lanes, request, turn=turn)
     if plan.lane_count > 1:
         async with begin_transaction(raw.execute):
             await _draw_all(raw, plan, request)

@@ -12,6 +12,7 @@ import asyncpg
 from flowlet.database_url import parse_server_url
 from flowlet.store.dialects.postgres.session import PostgresSessionOpener
 from flowlet.store.dialects.sizes import SizeLimit, measure_utf8
+from flowlet.store.dialects.write_lock import WriteLock
 
 __all__ = ["NOW_SQL", "SIZE_LIMIT", "PostgresConnections"]
 
@@ -103,9 +104,9 @@ class PostgresConnections:
         """Let a pool replace all its connections, those in use when they are released."""
         await pool.expire_connections()
 
-    def build_write_lock(self) -> asyncio.Lock:
+    def build_write_lock(self) -> WriteLock:
         """Return a lock that is never taken."""
-        return asyncio.Lock()
+        return WriteLock()
 
     def limit_work(self, seconds: float | None) -> AbstractAsyncContextManager[object]:
         """Cancel the block after so many seconds."""

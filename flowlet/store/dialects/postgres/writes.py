@@ -61,7 +61,7 @@ class PostgresWrites:
         return value
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
-        """Lease due instances, the higher priority first, and return their rows."""
+        """Lease due instances of the highest priority, and return their rows."""
         return await claim_instances(raw, request, next(self._turns))
 
     async def find_next_due(self, raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:

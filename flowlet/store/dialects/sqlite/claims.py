@@ -38,9 +38,9 @@ WHERE id IN (SELECT value FROM json_each(?)) RETURNING {INSTANCE_READER.select_l
 
 
 def claim_instances(connection: sqlite3.Connection, request: ClaimRequest, turn: int) -> list[Sequence[Any]]:
-    """Lease due instances, the higher priority first, and return their rows. One transaction, if anything is due."""
+    """Lease due instances of the highest priority, and return their rows. One transaction, if anything is due."""
     lanes = _find_lanes(connection, request.groups, request.types)
-    plan = ClaimPlan(lanes, now=request.now, limit=request.limit, turn=turn)
+    plan = ClaimPlan(lanes, request, turn=turn)
     if plan.find_next_draw() is not None:
         run_in_transaction(connection, lambda: _draw_all(connection, plan, request))
     return plan.rows

@@ -16,7 +16,8 @@ from typing import Any
 
 from flowlet.database_url import get_sqlite_path
 from flowlet.store.dialects.sizes import SizeLimit, measure_utf8
-from flowlet.store.dialects.sqlite.work_limit import WriteLock, lift_limit, limit_work
+from flowlet.store.dialects.sqlite.work_limit import get_deadline, lift_limit, limit_work
+from flowlet.store.dialects.write_lock import WriteLock
 
 __all__ = ["SQLiteConnections", "get_size_limit"]
 
@@ -89,9 +90,9 @@ class SQLiteConnections:
     async def expire_connections(self, pool: Any) -> None:
         """Do nothing: there is no server."""
 
-    def build_write_lock(self) -> asyncio.Lock:
+    def build_write_lock(self) -> WriteLock:
         """Return the lock of the connection that writes, whose waiters give up at the end of their time."""
-        return WriteLock()
+        return WriteLock(get_deadline)
 
     def limit_work(self, seconds: float | None) -> AbstractAsyncContextManager[None]:
         """Let the statements of the block end after so many seconds; those of others go on."""

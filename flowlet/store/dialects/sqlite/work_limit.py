@@ -14,12 +14,12 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import aiosqlite
 from databases.backends.sqlite import SQLiteBackend, SQLitePool
 
-__all__ = ["INTERRUPTED", "InterruptibleBackend", "WriteLock", "lift_limit", "limit_work"]
+__all__ = ["INTERRUPTED", "InterruptibleBackend", "get_deadline", "lift_limit", "limit_work"]
 
 INTERRUPTED = "interrupted"
 """SQLite's message for a statement that was interrupted."""
@@ -126,18 +126,10 @@ class InterruptibleBackend(SQLiteBackend):
         self._pool = _InterruptiblePool(self._database_url, **options)
 
 
-class WriteLock(asyncio.Lock):
-    """A lock that a unit of work waits for until its time is over."""
-
-    async def acquire(self) -> Literal[True]:
-        """Acquire the lock.
-
-        Raises:
-            TimeoutError: If the time of the unit of work is over before.
-        """
-        limit = _limit.get()
-        async with asyncio.timeout_at(None if limit is None else limit.until):
-            return await super().acquire()
+def get_deadline() -> float | None:
+    """Return when the time of the current unit of work is over, in the event loop's time; None for without limit."""
+    limit = _limit.get()
+    return None if limit is None else limit.until
 
 
 @contextlib.asynccontextmanager

@@ -164,7 +164,7 @@ class SQLiteWrites:
         return beat
 
     async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
-        """Lease due instances, the higher priority first, and return their rows."""
+        """Lease due instances of the highest priority, and return their rows."""
         rows: list[Sequence[Any]] = await raw._execute(claim_instances, raw._conn, request, next(self._turns))
         return rows
 

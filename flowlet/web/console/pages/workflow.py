@@ -16,7 +16,7 @@ from flowlet.instance.action import Action
 from flowlet.instance.instance import Instance
 from flowlet.operations.permitted import Operation
 from flowlet.operations.service import Operations
-from flowlet.store.reports.children import count_children_by_status
+from flowlet.store.reports.children import read_child_counts
 from flowlet.store.reports.visit_history import MAX_ACTIONS_READ
 from flowlet.text import parse_number
 from flowlet.web.auth import get_principal, require_role
@@ -249,7 +249,7 @@ async def render_workflow(instance: Instance, tab: str, *, rejected_form: Reject
         "lane_wait": await here.operations.lanes.explain_wait(instance),
         "limit_wait": await here.operations.limits.explain_wait(instance),
         "subject": build_subject(instance, shape.definition, shape.state),
-        "child_counts": await count_children_by_status(here.store.connections, instance),
+        "child_counts": await read_child_counts(here.store.connections, instance),
         "rejected_form": rejected_form,
         "definition": shape.definition,
         "line_filter": "",

@@ -218,6 +218,21 @@ async def test_children_are_counted_and_lead_to_their_siblings(any_operator: Wor
     assert f' / <a href="/workflows/{parent}">child of #{parent}</a></nav>' in below
 
 
+async def test_children_that_are_still_to_be_made_are_shown_with_those_that_are(viewer: WorkflowPageClient) -> None:
+    parent, _ = await viewer.operations.create_family("Orders")
+    for sql in (
+        "UPDATE flowlet_workflow SET children = 3001, open_children = 3001 WHERE id = :id",
+        "INSERT INTO flowlet_spawn (workflow_id, visit, part, children, created, requests) "
+        "VALUES (:id, 1, 0, 3000, 0, '')",
+    ):
+        await viewer.operations.hands.execute_sql(sql, {"id": parent})
+
+    page = (await viewer.get_page(parent, "children")).text
+
+    assert "1 of 3,001 created, 1 new" in page
+    assert "1 of 3,001 children created. The others follow." in page
+
+
 async def test_lists_and_objects_of_variables_are_shown_as_they_became(operator: WorkflowPageClient) -> None:
     instance = await operator.operations.create_in_status(Status.WAITING)
     for changes in (

@@ -1,0 +1,66 @@
+"""Claims from the common queue: what is due and behind no gate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from flowlet.engine.batches.traffic import Traffic
+from flowlet.engine.limits.open_lanes import OpenLanes
+from flowlet.instance.instance import Instance
+from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.opening import Store
+
+__all__ = ["ClaimResult", "QueueClaims"]
+
+LOWEST_PRIORITY = 0
+"""Below it there is nothing to claim."""
+
+
+class ClaimResult(NamedTuple):
+    """How many instances a claim returned, the time by which they were due, and whether more may be due."""
+
+    instance_count: int
+    now: int
+    may_have_more: bool
+
+
+class QueueClaims:
+    """The claims of one executor from the common queue.
+
+    Args:
+        store: The database.
+        traffic: Limits how much is claimed.
+        executor_id: The id under which instances are claimed.
+    """
+
+    def __init__(self, store: Store, traffic: Traffic, executor_id: str) -> None:
+        self._store = store
+        self._traffic = traffic
+        self._executor_id = executor_id
+
+    async def claim(
+        self, limit: int, lanes: OpenLanes, now: int, start: Callable[[Sequence[Instance], int, float], int]
+    ) -> ClaimResult:
+        """Claim what is due, each priority by itself, and begin to run that.
+
+        Args:
+            limit: How many instances at most.
+            lanes: Their workflows and groups.
+            now: The store's time, in microseconds since 1970 UTC.
+            start: Begins to run instances that were leased at ``now`` by a statement that was sent at a monotonic time,
+                and returns how many.
+
+        Raises:
+            StoreUnavailableError: If the database is away.
+        """
+        count, wanted = 0, limit
+        while wanted > 0:
+            began = self._store.clock.monotonic()
+            request = self._traffic.limit_claim(ClaimRequest(self._executor_id, lanes.groups, lanes.types, wanted, now))
+            claimed = await self._store.instances.claim(request)
+            started = start(claimed, now, began)
+            count, wanted = count + started, wanted - started
+            if not started or claimed[0].priority == LOWEST_PRIORITY:
+                return ClaimResult(count, now, may_have_more=0 < started == request.get_limit(LOWEST_PRIORITY))
+        return ClaimResult(count, now, may_have_more=True)
