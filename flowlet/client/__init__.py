@@ -3,6 +3,7 @@
 from flowlet.client.asynchronous.client import AsyncClient
 from flowlet.client.asynchronous.events import AsyncEvents
 from flowlet.client.audit import AuditEntry
+from flowlet.client.bulk import BulkPreview, BulkResult, Refusal, RefusalCount
 from flowlet.client.endpoints import Id, Variables, When
 from flowlet.client.errors import (
     ApiError,
@@ -28,8 +29,6 @@ from flowlet.client.limits import LimitUse
 from flowlet.client.models import (
     Action,
     Answer,
-    BulkPreview,
-    BulkResult,
     Child,
     Created,
     Instance,
@@ -37,8 +36,6 @@ from flowlet.client.models import (
     LanePause,
     Message,
     PermittedOperations,
-    Refusal,
-    RefusalCount,
     SearchResult,
     Sent,
     WaitedInstance,

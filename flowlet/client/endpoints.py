@@ -9,11 +9,10 @@ from typing import Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel
 
+from flowlet.client.bulk import BulkPreview, BulkResult
 from flowlet.client.filters import EventFilter, Filter, encode_fields, reject_empty_filters
 from flowlet.client.models import (
     Action,
-    BulkPreview,
-    BulkResult,
     Created,
     Instance,
     LanePause,

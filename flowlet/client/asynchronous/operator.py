@@ -8,10 +8,11 @@ from uuid import uuid4
 
 from flowlet.client import endpoints
 from flowlet.client.asynchronous.reader import AsyncReader
+from flowlet.client.bulk import BulkPreview, BulkResult
 from flowlet.client.endpoints import BulkOperation, Id, Variables, build_operation_request, build_state_body
 from flowlet.client.filters import Filter
 from flowlet.client.message_requests import build_send_request
-from flowlet.client.models import BulkPreview, BulkResult, Instance, Sent
+from flowlet.client.models import Instance, Sent
 from flowlet.clock import Duration
 
 __all__ = ["AsyncOperator"]
