@@ -31,6 +31,7 @@ from flowlet.client.models import (
     BulkPreview,
     BulkResult,
     Child,
+    ChildCounts,
     Created,
     Instance,
     Message,
