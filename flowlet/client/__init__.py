@@ -30,6 +30,7 @@ from flowlet.client.models import (
     Action,
     Answer,
     Child,
+    ChildCounts,
     Created,
     Instance,
     LaneKind,
