@@ -67,7 +67,7 @@ def build_engine(
     store.state_names.use_loaded(registry)
     waiters = Waiters(store, store.clock)
     executor = Executor(store, registry, executor_settings, observer=observer) if executor_settings else None
-    operations = Operations(store, registry, direct_leases=executor and executor.direct_leases)
+    operations = Operations(store, registry, direct_leases=executor.direct_leases if executor else None)
     return Engine(store, registry, operations, waiters, EventBroadcaster(store), executor)
 
 
