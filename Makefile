@@ -23,7 +23,7 @@ CHECK_TYPES := ( \
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test soak lint style format client reference pictures constraints clean databases browser newman
+.PHONY: help demo test soak bench lint style format client reference pictures constraints clean databases browser newman
 
 help: ## List the commands.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -41,6 +41,9 @@ test: $(VENV)/.dev databases browser newman style ## Check and test everything, 
 
 soak: $(VENV)/.dev databases ## Kill and freeze executors and databases for minutes each, and judge the rest.
 	@$(BIN)/python -m tests.chaos.soak $(SOAK_OPTIONS)
+
+bench: $(VENV)/.dev databases ## Print this machine's throughput in one table, beside other libraries.
+	@PYTHONPATH=$(CURDIR) $(BIN)/python benchmarks/bench.py $(BENCH_OPTIONS)
 
 lint: style ## Check format, style and types.
 	@echo "== mypy --strict, and pyright at the same time"

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from flowlet.clock import StoreClock, VirtualClock
 from flowlet.definition.registry import Registry
+from flowlet.engine.creates.direct_leases import DirectLeases
 from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
@@ -22,7 +23,7 @@ from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import cancel_and_wait, run_to_end
 from flowlet.store.opening import Store, open_store
 
-__all__ = ["Engine", "build_engine", "open_engine", "run_executor"]
+__all__ = ["Engine", "build_engine", "lease_directly", "open_engine", "run_executor"]
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +68,15 @@ def build_engine(
     store.state_names.use_loaded(registry)
     waiters = Waiters(store, store.clock)
     executor = Executor(store, registry, executor_settings, observer=observer) if executor_settings else None
-    operations = Operations(store, registry, direct_leases=executor and executor.direct_leases)
+    operations = Operations(store, registry)
+    if executor is not None:
+        lease_directly(operations, executor.direct_leases)
     return Engine(store, registry, operations, waiters, EventBroadcaster(store), executor)
+
+
+def lease_directly(operations: Operations, direct_leases: DirectLeases) -> None:
+    """Let the executor of a process lease what is created through these operations; users do not call this."""
+    operations._batcher.direct_leases = direct_leases
 
 
 @asynccontextmanager

@@ -17,7 +17,6 @@ from flowlet.clock import Duration
 from flowlet.definition.definition import Definition
 from flowlet.definition.registry import Registry
 from flowlet.engine.creates.create_batcher import CreateBatcher
-from flowlet.engine.creates.direct_leases import DirectLeases
 from flowlet.instance.change import Change
 from flowlet.instance.instance import Instance
 from flowlet.instance.new_instance import Created
@@ -70,7 +69,6 @@ class Operations(RepairOperations):
         store: The database.
         registry: The loaded workflows. An instance of a workflow that is not loaded can still be paused, resumed,
             cancelled, retried and woken; the other operations raise ``UnknownWorkflowError``.
-        direct_leases: Leases what is created here for the executor of this process; None without one.
 
     Attributes:
         send: Sends a message to an instance; see ``MessageOperations``, also for ``list_unread``.
@@ -79,9 +77,9 @@ class Operations(RepairOperations):
         decisions: Who may answer; and ``assign``, which assigns the question of an instance to a user.
     """
 
-    def __init__(self, store: Store, registry: Registry, *, direct_leases: DirectLeases | None = None) -> None:
+    def __init__(self, store: Store, registry: Registry) -> None:
         super().__init__(store, registry)
-        self._batcher = CreateBatcher(store, direct_leases=direct_leases)
+        self._batcher = CreateBatcher(store)
         messages = MessageOperations(store, registry)
         self.send, self.list_unread = messages.send, messages.list_unread
         self.enter_state = StateOperations(store, registry).enter_state

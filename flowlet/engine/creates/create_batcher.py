@@ -24,13 +24,15 @@ class CreateBatcher:
 
     Args:
         store: The database.
-        direct_leases: Leases what can run at once for the executor of this process; None without one.
         max_batch_size: How many instances a batch has at most.
+
+    Attributes:
+        direct_leases: Leases what can run at once for the executor of this process; None without one.
     """
 
-    def __init__(self, store: Store, *, direct_leases: DirectLeases | None = None, max_batch_size: int = 256) -> None:
+    def __init__(self, store: Store, *, max_batch_size: int = 256) -> None:
         self._store = store
-        self._direct_leases = direct_leases
+        self.direct_leases: DirectLeases | None = None
         self._batcher = Batcher(
             self._create_batch,
             max_batch_size=max_batch_size,
@@ -67,9 +69,9 @@ class CreateBatcher:
         """Create a batch. One that loses its connection is halved by the batcher where the store answers all else."""
         now = self._store.clock.now()
         try:
-            if self._direct_leases is None:
+            if self.direct_leases is None:
                 return await self._store.instances.create(batch, now=now)
-            with self._direct_leases.reserve(batch, now) as slots:
+            with self.direct_leases.reserve(batch, now) as slots:
                 return await self._store.instances.create(slots.new_instances, now=now, on_leased=slots.start)
         except StoreUnavailableError as error:
             if len(batch) > 1 and await self._store.instances.may_be_refusal(error):

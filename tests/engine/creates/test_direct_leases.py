@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flowlet.assembly import lease_directly
 from flowlet.engine.creates.direct_leases import DirectLeases, ReservedSlots
 from flowlet.engine.wakeup import Wakeup
 from flowlet.instance.instance import Instance, Status
@@ -42,7 +43,8 @@ async def open_creates(url: str, module: ModuleType, **settings: Any) -> AsyncIt
     async with run_executor(url, module, **settings) as run:
         while not run.executor.direct_leases.is_open:
             await run.store.clock.sleep(0.01)
-        operations = Operations(run.store, run.registry, direct_leases=run.executor.direct_leases)
+        operations = Operations(run.store, run.registry)
+        lease_directly(operations, run.executor.direct_leases)
         yield CreateHarness(run, operations)
 
 

@@ -79,11 +79,11 @@ def log_statements(monkeypatch: pytest.MonkeyPatch) -> StatementLog:
 
     async def count_call(connection: Any, *given: Any, **named: Any) -> Any:
         log.round_trips += 1
-        return await run_in_thread(connection, *given, **named)
+        return await run_in_thread(connection, *given, **named)  # type: ignore[no-untyped-call]  # aiosqlite's own
 
     class LoggedConnection(sqlite_connection._Connection):
         def __init__(self, *given: Any, **named: Any) -> None:
-            super().__init__(*given, **named)  # type: ignore[no-untyped-call]  # a class of sqlite3
+            super().__init__(*given, **named)
             self.set_trace_callback(log.add_in_thread)
 
     monkeypatch.setattr(aiosqlite.Connection, "_execute", count_call)

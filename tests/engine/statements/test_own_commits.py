@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from flowlet.assembly import lease_directly
 from flowlet.operations.service import Operations
 from flowlet.store.commits import UNKNOWN_COMMIT, Commit
 from flowlet.store.dialects.mysql import signals as mysql_signals
@@ -58,8 +59,9 @@ class SignalHarness:
 async def open_signals(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SignalHarness]:
     monkeypatch.setattr(mysql_signals, "UNSETTLED_SECONDS", 0.0)
     async with run_executor(url, ORDERS) as run:
-        direct_leases = run.executor.direct_leases
-        at = SignalHarness(run, Operations(run.store, run.registry, direct_leases=direct_leases), [], asyncio.Event())
+        operations = Operations(run.store, run.registry)
+        lease_directly(operations, run.executor.direct_leases)
+        at = SignalHarness(run, operations, [], asyncio.Event())
 
         def hear(commit: Commit) -> None:
             at.commits.append(commit)

@@ -98,11 +98,12 @@ async def test_a_poll_of_a_server_that_takes_no_writes_any_more_fails(
     execute = mariadb_server.program.execute_statement
     async with open_engine(mariadb_url, ORDERS_MODULE) as engine:
         await engine.create_instance()
-        assert await engine.store.connections.read(lambda session: _read_end(0, session.raw)) == (1, 1, None)
+        end = await engine.store.connections.read(lambda session: _read_end(0, (), session.raw))
+        assert end == (1, 1, (1, 1, None), 1)
 
         execute(mariadb_url, "SET GLOBAL read_only = 1")
         try:
             with pytest.raises(StoreUnavailableError, match="read-only"):
-                await engine.store.connections.read(lambda session: _read_end(0, session.raw))
+                await engine.store.connections.read(lambda session: _read_end(0, (), session.raw))
         finally:
             execute(mariadb_url, "SET GLOBAL read_only = 0")

@@ -70,7 +70,11 @@ async def run_together(raw: Any, statements: Sequence[str]) -> list[StatementAns
         return []
     if not isinstance(raw, MySQLSession) or (await raw.read_packet_limit()).may_exceed(sum(map(len, statements))):
         return [await _run_alone(raw, sql) for sql in statements]
-    await raw.query("; ".join(statements))
+    return await _run_message(raw, "; ".join(statements))
+
+
+async def _run_message(raw: Any, text: str) -> list[StatementAnswer]:
+    await raw.query(text)
     results = [raw._result]
     while raw._result.has_next:
         await raw.next_result()
