@@ -102,13 +102,15 @@ async def _read_complete_rows(store: Store, root: EndedRoot, tree: EndedTree) ->
     Raises:
         RefusedError: If that is so for too long.
     """
-    for seconds in (*COMPLETION_WAITS_SECONDS, None):
-        rows = await read_tree_rows(store.connections, sorted(tree.parents))
-        if not (missing := rows.count_missing()):
+    rows = await read_tree_rows(store.connections, sorted(tree.parents))
+    for seconds in COMPLETION_WAITS_SECONDS:
+        if not rows.count_missing():
             return rows
-        if seconds is not None:
-            await store.clock.sleep(seconds)
-            (tree,) = await read_ended_trees(store.connections, [root], before=0, is_whole=True)
+        await store.clock.sleep(seconds)
+        (tree,) = await read_ended_trees(store.connections, [root], before=0, is_whole=True)
+        rows = await read_tree_rows(store.connections, sorted(tree.parents))
+    if not (missing := rows.count_missing()):
+        return rows
     raise RefusedError(
         f"{missing:,} children of {rows.instances[0]['external_id']!r} were created while it was read: export it again "
         "when they have been made."

@@ -14,12 +14,13 @@ from flowlet.database_url import parse_server_url
 from flowlet.definition.registry import Registry
 from flowlet.engine.limits.claims import list_policies
 from flowlet.errors import StoreUnavailableError
+from flowlet.instance.instance import Instance
 from flowlet.operations.service import Operations
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.mysql.session import MySQLSession, MySQLSessionOpener
 from flowlet.store.limits import admission
-from flowlet.store.limits.survey import AdmissionRequest
+from flowlet.store.limits.survey import AdmissionRequest, count_running
 from flowlet.store.migrations import check_schema, upgrade_schema
 from flowlet.store.opening import load_dialect, open_store
 from flowlet.workflow.limits import Limit
@@ -171,7 +172,7 @@ async def test_two_nodes_admit_no_more_than_the_limit(cluster: GaleraCluster, mo
     registry.add(build_charges(Door(), limit=Limit(1)))
     (policy,) = list_policies(registry.definitions)
     cluster.fetch(0, "CREATE OR REPLACE DATABASE shop")
-    count_running, overtaken = admission.count_running, []
+    overtaken: list[Sequence[Instance]] = []
     async with open_store(cluster.build_node_url(0)) as first, open_store(cluster.build_node_url(1)) as second:
         await first.limits.save_policies([policy])
         for customer in ("anna", "bea"):
@@ -183,12 +184,12 @@ async def test_two_nodes_admit_no_more_than_the_limit(cluster: GaleraCluster, mo
         async def count_before_the_other(session: DatabaseSession, gates: Sequence[str]) -> dict[str, int]:
             found = await count_running(session, gates)
             if not overtaken:
-                overtaken.append(gates)
-                overtaken.append(await second.admission.admit(replace(request, executor_id="executor-1")))
+                overtaken.append([])
+                overtaken[:] = [(await second.admission.admit(replace(request, executor_id="executor-1"))).instances]
                 await first.connections.read(lambda session: session.fetch_rows("SELECT 1"))  # it waits for the other
             return found
 
         monkeypatch.setattr(admission, "count_running", count_before_the_other)
         late = await first.admission.admit(request)
 
-    assert [len(overtaken[1].instances), len(late.instances)] == [1, 0]
+    assert [len(overtaken[0]), len(late.instances)] == [1, 0]
