@@ -49,6 +49,8 @@ async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict
         external_id = (await office.get(f"/api/workflows/{id}"))["externalId"]
         schedules = office.app_harness.services.operations.schedules
         await schedules.create("Orders", Schedule("0 3 * * *", name="Orders"), username="ada")
+        views = office.app_harness.services.operations.views
+        view_id = str((await views.create("late", "status=FAILED", username="ada", is_shared=True)).id)
         found = list_operations(await fetch_openapi(office.app_harness))
         client = office.app_harness.open_client("admin")
         assert (await client.get("/api/me")).status_code == 200
@@ -61,6 +63,7 @@ async def open_endpoint_caller(url: str) -> AsyncIterator[tuple[ApiHarness, dict
                 body["workflowType"] = "Orders"
             place = "Orders" if "{name}" in path else "aaaaaaaa" if "keys" in path else id
             place = "finance" if path.startswith("/api/teams") else place
+            place = view_id if path.startswith("/api/views") else place
             place = external_id if "{externalId}" in path else place
             address = re.sub(r"\{\w+\}", place, path)
             return await client.request(method, address, json=body, params=QUERIES.get(path))
