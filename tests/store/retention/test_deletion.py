@@ -95,7 +95,9 @@ async def test_a_large_tree_goes_leaves_first_and_cannot_be_opened_again_in_the_
         await seen.check_counts()
         rest = await seen.delete_range(Status.FAILED, limit=2)
 
-        assert between == [root, middle, *leaves[:2]]
+        assert between[:2] == [root, middle]
+        assert len(between) == 4
+        assert set(between[2:]) < set(leaves)  # which of them is the database's affair
         assert rest == Deleted(instances=4, trees=1)
         assert await seen.read_ids() == []
         await seen.check_counts()

@@ -45,6 +45,7 @@ from flowlet.store.dialects.mysql.statement import (
     fetch_rows,
     fill_in,
     insert_rows,
+    refuse_too_large,
     run_together,
 )
 from flowlet.store.dialects.transaction import begin_transaction, end_transaction
@@ -170,7 +171,9 @@ class MySQLWrites:
     async def _apply_batch(self, raw: Any, batch: Batch, *, first: Sequence[str] = ()) -> set[int]:
         """Write a batch, nearly always in one round trip, behind the given statements."""
         transitions, table = batch.transitions, BatchTable(raw, batch.transitions, batch.executor_id)
-        statements = [*first, table.fill_in(_COMMIT)]
+        commit_sql = table.fill_in(_COMMIT)
+        await refuse_too_large(raw, commit_sql)
+        statements = [*first, commit_sql]
         if any(transition.spawned for transition in transitions):
             statements.append(table.fill_in(_ADD_CHILDREN))
         statements += await build_inserts(raw, _INSERT_ACTION, encode_action_rows(transitions))
