@@ -38,7 +38,7 @@ TABS = ("history", "variables", "children", "definition", "errors", "api")
 PAGES = (
     *("?span=day", "inbox", "inbox?sort=oldest", "inbox?whose=mine", f"inbox?type={APPROVAL}"),
     *("errors", "errors?sort=latest", f"errors?type={ORDER}", "errors?q=gateway", "definitions", "schedules"),
-    *("audit", "audit?person=user-7", "audit?action=view.changed", "audit?person=nobody"),
+    *("audit", "audit?person=user-7", "audit?action=view.changed", "audit?person=no-such-user"),
     *("executors", "teams", "users", "keys", "settings", "account", "docs"),
 )
 """The pages that need no key of the database."""

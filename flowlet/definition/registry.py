@@ -30,7 +30,7 @@ __all__ = ["Modules", "Registry"]
 
 Modules: TypeAlias = str | ModuleType | Sequence[str | ModuleType]
 """One workflow module or several, each by its import name, its path, or as the module itself."""
-MODULE_CURE = "Give the module in which the workflow stands, its import name, or its path."
+MODULE_CURE = "Give the module that defines the workflow, its import name, or its path."
 
 
 class Registry:

@@ -251,7 +251,7 @@ def test_modules_are_given_by_name_by_path_or_as_they_are(tmp_path: Path) -> Non
 def test_what_is_no_module_is_refused() -> None:
     module: Any = build_tiny_module()
 
-    with pytest.raises(DefinitionError, match="this is no module.\nGive the module in which the workflow stands"):
+    with pytest.raises(DefinitionError, match="this is no module.\nGive the module that defines the workflow"):
         Registry().load_all([module.workflow])
 
 
