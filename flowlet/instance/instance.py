@@ -17,6 +17,7 @@ __all__ = [
     "MICROSECONDS_PER_DAY",
     "PRIORITIES",
     "ROW_LENGTH",
+    "SCHEDULED_STATUSES",
     "Instance",
     "Status",
     "make_instance",
@@ -54,6 +55,8 @@ class Status(StrEnum):
 
 
 ENDED_STATUSES = frozenset({Status.FINISHED, Status.FAILED, Status.CANCELLED})
+SCHEDULED_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
+"""The statuses in which an instance goes on, or waits: in these it may have a next activation."""
 
 
 @dataclass(frozen=True, slots=True)

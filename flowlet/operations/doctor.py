@@ -14,11 +14,10 @@ from datetime import timedelta
 from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.instance.action import ActionKind
-from flowlet.instance.instance import Status
+from flowlet.instance.instance import SCHEDULED_STATUSES, Status
 from flowlet.instance.limit_gate import is_limit_gate
 from flowlet.operations.lanes import describe_lane_pause
 from flowlet.operations.row_counts import (
-    RESUMABLE_STATUSES,
     check_children,
     check_entry,
     check_messages,
@@ -230,7 +229,7 @@ class _Examination:
         return edge in self._edges.get((type, version), {edge})
 
     def _record_unserved(self, instance: InspectedInstance, executors: Mapping[str, ExecutorRecord], now: int) -> None:
-        is_queued = instance.status in RESUMABLE_STATUSES and (instance.gate is None or is_limit_gate(instance.gate))
+        is_queued = instance.status in SCHEDULED_STATUSES and (instance.gate is None or is_limit_gate(instance.gate))
         due = instance.next_activation if is_queued else None
         key = (instance.type, instance.executor_group)
         if due is None or due >= now - TOLERANCE_MICROSECONDS or _is_served(*key, executors.values(), now):

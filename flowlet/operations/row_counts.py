@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from flowlet.instance.instance import ENDED_STATUSES, Status
+from flowlet.instance.instance import ENDED_STATUSES, SCHEDULED_STATUSES, Status
 from flowlet.instance.limit_gate import LimitGate, compute_type_mark, is_limit_gate
 from flowlet.store.consistency import InspectedInstance
 
-__all__ = ["RESUMABLE_STATUSES", "check_children", "check_entry", "check_messages", "check_progress"]
-
-RESUMABLE_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
-"""The statuses in which an instance goes on, or waits."""
+__all__ = ["check_children", "check_entry", "check_messages", "check_progress"]
 
 
 def check_children(instance: InspectedInstance) -> str | None:
@@ -55,7 +52,7 @@ def check_progress(instance: InspectedInstance) -> str | None:
     """Return why nothing will run an instance again; None if something does."""
     status = instance.status
     if status == Status.PAUSED:
-        if instance.held_status not in RESUMABLE_STATUSES:
+        if instance.held_status not in SCHEDULED_STATUSES:
             return f"it cannot be resumed: its held status is {instance.held_status}. Cancel it, or force a move"
         status = instance.held_status
     waits = instance.wake_at_open_children is not None and instance.open_children > instance.wake_at_open_children

@@ -30,7 +30,7 @@ from flowlet.client import WaitTimeoutError as ClientWaitTimeoutError
 from flowlet.clock import StoreClock, to_datetime, to_microseconds
 from flowlet.errors import VariablesError, WaitTimeoutError
 from flowlet.instance.action import Action
-from flowlet.instance.instance import Instance, Status
+from flowlet.instance.instance import SCHEDULED_STATUSES, Instance
 from flowlet.instance.message import Sent
 from flowlet.instance.new_instance import Created
 from flowlet.operations.people.inbox import InboxRequest
@@ -46,8 +46,6 @@ from flowlet.workflow.schedule import Schedule, find_schedule_faults
 
 __all__ = ["ServerTarget"]
 
-_SCHEDULED_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
-"""The statuses in which an instance has a next activation or a deadline."""
 _TIME_FILTERS = [f"{column}_{end}" for column in TIME_COLUMNS for end in ("from", "to")]
 
 
@@ -259,7 +257,7 @@ def _build_filter(query: SearchQuery) -> Filter:
         **{name: to_datetime(at) for name, at in times.items() if at is not None},  # type: ignore[typeddict-item]  # names of the filters
     }
     if query.has_next:  # a list that is sorted by the next activation has only these; the API has the others last
-        scheduled = [one for one in query.statuses or _SCHEDULED_STATUSES if one in _SCHEDULED_STATUSES]
+        scheduled = [one for one in query.statuses or SCHEDULED_STATUSES if one in SCHEDULED_STATUSES]
         filters["next_activation_from"] = to_datetime(0)
         if scheduled:
             filters["status"] = scheduled

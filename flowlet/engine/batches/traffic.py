@@ -40,8 +40,6 @@ class Traffic:
         self._window_began = clock.monotonic()
         self._current: Counter[Rank] = Counter()
         self._former: Counter[Rank] = Counter()
-        self._priorities: set[int] = set()
-        self._former_priorities: set[int] = set()
         self._highest, self._has_few = 0, False
 
     @property
@@ -53,9 +51,7 @@ class Traffic:
     def note(self, instances: Iterable[Instance]) -> None:
         """Count what a claim has returned."""
         self._move_window()
-        ranks = Counter(map(rank_instance, instances))
-        self._current.update(ranks)
-        self._priorities.update(rank.priority for rank in ranks)
+        self._current.update(map(rank_instance, instances))
         self._judge()
 
     def limit_rows(self, rows: int) -> int:
@@ -76,14 +72,13 @@ class Traffic:
         passed = self._clock.monotonic() - self._window_began
         if passed < WINDOW_SECONDS:
             return
-        is_recent = passed < 2 * WINDOW_SECONDS
-        self._former, self._former_priorities = (self._current, self._priorities) if is_recent else (Counter(), set())
-        self._current, self._priorities, self._window_began = Counter(), set(), self._clock.monotonic()
+        self._former = self._current if passed < 2 * WINDOW_SECONDS else Counter()
+        self._current, self._window_began = Counter(), self._clock.monotonic()
         self._judge()
 
     def _judge(self) -> None:
-        self._highest = max(self._priorities | self._former_priorities, default=0)
         counts = self._current + self._former
+        self._highest = max((rank.priority for rank in counts), default=0)
         total = counts.total()
         has_crowd = 2 * max(counts.values(), default=0) >= total
         self._has_few = has_crowd and FEW * min(counts.values(), default=total) <= total and len(counts) > 1

@@ -102,19 +102,17 @@ async def _read_complete_rows(store: Store, root: EndedRoot, tree: EndedTree) ->
     Raises:
         RefusedError: If that is so for too long.
     """
-    rows = await read_tree_rows(store.connections, sorted(tree.parents))
-    for seconds in COMPLETION_WAITS_SECONDS:
-        if not rows.count_missing():
-            return rows
+    waits = iter(COMPLETION_WAITS_SECONDS)
+    while missing := (rows := await read_tree_rows(store.connections, sorted(tree.parents))).count_missing():
+        seconds = next(waits, None)
+        if seconds is None:
+            raise RefusedError(
+                f"{missing:,} children of {rows.instances[0]['external_id']!r} were created while it was read: export "
+                "it again when they have been made."
+            )
         await store.clock.sleep(seconds)
         (tree,) = await read_ended_trees(store.connections, [root], before=0, is_whole=True)
-        rows = await read_tree_rows(store.connections, sorted(tree.parents))
-    if not (missing := rows.count_missing()):
-        return rows
-    raise RefusedError(
-        f"{missing:,} children of {rows.instances[0]['external_id']!r} were created while it was read: export it again "
-        "when they have been made."
-    )
+    return rows
 
 
 async def import_file(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flowlet.definition.versions.state_names import StateNames
-from flowlet.instance.instance import Instance, Status
+from flowlet.instance.instance import SCHEDULED_STATUSES, Instance, Status
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.conditions import UNINDEXED_STATUSES, build_conditions, build_name_condition
@@ -22,9 +22,6 @@ from flowlet.store.tables import IS_FAILING, WORKFLOW
 from flowlet.text import MAX_INTEGER
 
 __all__ = ["is_scanning_search", "search_instances"]
-
-_READY_STATUSES = (Status.NEW, Status.IN_PROGRESS, Status.WAITING)
-"""The statuses of instances with a next activation."""
 
 
 def is_scanning_search(query: SearchQuery) -> bool:
@@ -48,7 +45,8 @@ async def search_instances(session: DatabaseSession, query: SearchQuery, names: 
     renamed, renamed_values = await build_renamed_conditions(query, session, names)
     parts, values = build_conditions(query, session)
     parts, values = [*named, *renamed, *parts], {**named_values, **renamed_values, **values}
-    is_bounded = query.scan_limit is not None and not is_few and await _is_wide(session, query, renamed_values)
+    limit = None if is_few else query.scan_limit
+    is_bounded = limit is not None and await _is_wide(session, query, renamed_values, scan_limit=limit)
     seen = await compute_scan_window(session, _build_scan_request(query, query.cursor)) if is_bounded else UNLIMITED
     # An index leaves no more instances than the scan limit: they are read and sorted. Else PostgreSQL's plan for any
     # value walks all ids in their order, to find few of a rare type: 2 s of a million, instead of 80 ms.
@@ -90,12 +88,13 @@ async def _read_page(
             *conditions,
             f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)",
         ]
-    order = f"id {way}" if query.order_by == "id" else f"{key} {way}, id {way}"
+    rest = "" if query.order_by == "id" else f", id {way}"
     # Only ids are sorted, and whole rows are read for one page: 10 times as fast on SQLite.
     where = _join_conditions(conditions)
-    chosen = order.replace(f"{key} {way}", f"{key} + 0 {way}", 1) if is_sorted else order
-    ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {chosen} LIMIT :row_limit OFFSET :row_offset"
-    sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} JOIN ({ids}) page ON id = found ORDER BY {order}"
+    order = f"{key}{' + 0' if is_sorted else ''} {way}{rest}"
+    ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {order} LIMIT :row_limit OFFSET :row_offset"
+    page = f"JOIN ({ids}) page ON id = found ORDER BY {key} {way}{rest}"
+    sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} {page}"
     return INSTANCE_READER.parse_all(await session.fetch_rows(sql, place))
 
 
@@ -138,25 +137,27 @@ def _reads_texts(query: SearchQuery) -> bool:
     return bool(query.variables) or query.reason_contains is not None
 
 
-async def _is_wide(session: DatabaseSession, query: SearchQuery, fingerprints: dict[str, Any]) -> bool:
+async def _is_wide(
+    session: DatabaseSession, query: SearchQuery, fingerprints: dict[str, Any], *, scan_limit: int
+) -> bool:
     """Return whether a query needs its scan limit.
 
     One that reads texts needs none if an index leaves no more instances than that: they are counted, and no further.
     """
-    if not _is_narrow(query) or not _reads_texts(query) or query.scan_limit is None:
+    if not (_is_narrow(query) and _reads_texts(query)):
         return not _is_narrow(query)
     parts, values = build_conditions(_keep_indexed_conditions(query), session)
     if query.fingerprint is not None:
         binds = {name: value for name, value in fingerprints.items() if name.startswith("fingerprint")}
         parts, values = [*parts, IS_FAILING, f"fingerprint IN (:{', :'.join(binds)})"], {**values, **binds}
-    return await _count_rows(session, parts, values, limit=query.scan_limit + 1) > query.scan_limit
+    return await _count_rows(session, parts, values, limit=scan_limit + 1) > scan_limit
 
 
 def _keep_indexed_conditions(query: SearchQuery) -> SearchQuery:
     """Return a query with the conditions of another one that an index answers, but not its fingerprint."""
     return SearchQuery(
         workflow_type=query.workflow_type,
-        status=query.statuses or (_READY_STATUSES if query.has_next else ()),
+        status=query.statuses or (SCHEDULED_STATUSES if query.has_next else ()),
         parent_id=query.parent_id,
         is_retrying=query.is_retrying or None,
         waits_for_version=query.waits_for_version or None,

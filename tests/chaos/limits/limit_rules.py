@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tests.chaos.evidence import Evidence
 from tests.chaos.findings import Fault
+from tests.chaos.limits.attempts import Attempt, count_most
 from tests.chaos.model import LIMITS
 
 __all__ = ["check_lanes", "check_limits"]
@@ -26,7 +27,7 @@ def check_limits(evidence: Evidence) -> Iterator[Fault]:
     types = {workflow.external_id: workflow.type for workflow in evidence.workflows.values()}
     for (type, state), limit in LIMITS.items():
         begun: dict[tuple[int, int], int] = {}
-        changes: list[tuple[int, int]] = []
+        attempts: list[Attempt] = []
         for effect in evidence.effects:
             if effect.state != state or types.get(effect.external_id) != type:
                 continue
@@ -34,12 +35,8 @@ def check_limits(evidence: Evidence) -> Iterator[Fault]:
                 begun[effect.run] = effect.at
             elif effect.run in begun:
                 at = begun.pop(effect.run)
-                changes += [(at, 1), (min(effect.at, at + sure), -1)]
-        running = most = 0
-        for _, step in sorted(changes):
-            running += step
-            most = max(most, running)
-        if most > limit:
+                attempts.append(Attempt(state, at, min(effect.at, at + sure), effect.moment))
+        if (most := count_most(attempts)) > limit:
             yield f"the limit of {type} in {state!r}", f"{most} attempts ran at once, and {limit} may"
 
 

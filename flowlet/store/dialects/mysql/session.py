@@ -77,11 +77,8 @@ class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
     """A cursor that refuses what the server does not accept, and raises what it only warns of."""
 
     async def _query(self, q: str | bytes | bytearray) -> None:
-        if len(q) * MAX_BYTES_PER_CHARACTER > MIN_PACKET_BYTES:
-            session: MySQLSession = self._get_db()
-            limit = await session.read_packet_limit()
-            if limit.may_exceed(len(q)):
-                limit.check(measure_utf8(q) if isinstance(q, str) else len(q))
+        session: MySQLSession = self._get_db()
+        await session.refuse_too_large(q)
         await super()._query(q)
 
     async def _show_warnings(self, conn: MySQLSession) -> None:
@@ -115,6 +112,17 @@ class MySQLSession(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has n
         if self._packet_limit is None:
             self._packet_limit = await query_packet_limit(self)
         return self._packet_limit
+
+    async def refuse_too_large(self, statement: str | bytes | bytearray) -> None:
+        """Check that the server would accept a statement.
+
+        Raises:
+            TooLargeError: If it would not.
+        """
+        if len(statement) * MAX_BYTES_PER_CHARACTER > MIN_PACKET_BYTES:
+            limit = await self.read_packet_limit()
+            if limit.may_exceed(len(statement)):
+                limit.check(measure_utf8(statement) if isinstance(statement, str) else len(statement))
 
     async def apply_settings(self) -> None:
         """Give the session its settings: at its start, and after a handler's own statements."""

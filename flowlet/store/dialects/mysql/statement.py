@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pymysql
 
 from flowlet.store.dialects.mysql.session import MySQLSession, read_packet_limit
-from flowlet.store.dialects.sizes import MAX_BYTES_PER_CHARACTER, measure_utf8, split_by_length
+from flowlet.store.dialects.sizes import MAX_BYTES_PER_CHARACTER, split_by_length
 
 __all__ = [
     "StatementAnswer",
@@ -17,7 +17,6 @@ __all__ = [
     "fetch_rows",
     "fill_in",
     "insert_rows",
-    "refuse_too_large",
     "run_together",
 ]
 
@@ -51,17 +50,6 @@ async def execute_and_count(raw: Any, sql: str, values: Sequence[Any] | Mapping[
         await cursor.execute(sql, values or None)
         count: int = cursor.rowcount
         return count
-
-
-async def refuse_too_large(raw: Any, statement: str) -> None:
-    """Check that the server would accept a statement: before others are built, of the same long values.
-
-    Raises:
-        TooLargeError: If it would not.
-    """
-    limit = await read_packet_limit(raw)
-    if limit.may_exceed(len(statement)):
-        limit.check(measure_utf8(statement))
 
 
 async def run_together(raw: Any, statements: Sequence[str]) -> list[StatementAnswer]:

@@ -45,7 +45,6 @@ from flowlet.store.dialects.mysql.statement import (
     fetch_rows,
     fill_in,
     insert_rows,
-    refuse_too_large,
     run_together,
 )
 from flowlet.store.dialects.transaction import begin_transaction, end_transaction
@@ -172,7 +171,7 @@ class MySQLWrites:
         """Write a batch, nearly always in one round trip, behind the given statements."""
         transitions, table = batch.transitions, BatchTable(raw, batch.transitions, batch.executor_id)
         commit_sql = table.fill_in(_COMMIT)
-        await refuse_too_large(raw, commit_sql)
+        await raw.refuse_too_large(commit_sql)  # before the history is written out, which has the variables again
         statements = [*first, commit_sql]
         if any(transition.spawned for transition in transitions):
             statements.append(table.fill_in(_ADD_CHILDREN))

@@ -18,7 +18,7 @@ from flowlet.web.problems import build_forbidden_error
 from flowlet.web.schemas import ApiModel, RequestModel, Timestamp
 from flowlet.web.services import get_services
 
-__all__ = ["blueprint", "check_sharing"]
+__all__ = ["blueprint", "check_right", "check_sharing"]
 
 blueprint = Blueprint("views", __name__)
 
@@ -139,7 +139,7 @@ async def show_view(id: int) -> Response:
 async def edit_view(id: int) -> Response:
     """Rename a view, overwrite it, or make it your default. A shared one requires the role operator."""
     edit = await read_body(EditViewRequest)
-    await _check_right(id)
+    await check_right(id)
     changed = await _get_views().change(
         id,
         username=get_principal().username,
@@ -157,7 +157,7 @@ async def edit_view(id: int) -> Response:
 async def delete_view(id: int) -> Response:
     """Delete a view. A shared one requires the role operator."""
     version = read_query(VersionQuery).expected_version
-    await _check_right(id)
+    await check_right(id)
     await _get_views().delete(id, username=get_principal().username, expected_version=version)
     return Response(status=204)
 
@@ -172,7 +172,7 @@ def check_sharing(*, is_shared: bool) -> None:
         raise build_forbidden_error("Shared views are created and changed by operators, and your role is viewer.")
 
 
-async def _check_right(id: int) -> None:
+async def check_right(id: int) -> None:
     """Check that the user may change a view. Whether it is shared never changes, so it is read before."""
     check_sharing(is_shared=(await _get_views().get(id, username=get_principal().username)).is_shared)
 

@@ -13,7 +13,7 @@ from flowlet.errors import NotFoundError, RefusedError, UserError
 from flowlet.operations.views.address import LIST_FIELDS, VIEW_FIELD, read_list_address, read_view_address
 from flowlet.operations.views.saved_views import ViewOperations
 from flowlet.store.people.views import ViewRecord
-from flowlet.web.api.people.views import check_sharing
+from flowlet.web.api.people.views import check_right, check_sharing
 from flowlet.web.auth import get_principal, require_role
 from flowlet.web.console.flash import redirect_with_error, redirect_with_success
 from flowlet.web.console.forms.actions import read_version
@@ -120,7 +120,7 @@ async def change_view(id: int) -> Redirection:
     form = await read_request_form()
     filters, version = _read_filters(form.get_text("filters")), read_version(form, "list")
     try:
-        check_sharing(is_shared=(await _get_views().get(id, username=get_principal().username)).is_shared)
+        await check_right(id)
         await _get_views().change(
             id,
             username=get_principal().username,
@@ -141,7 +141,7 @@ async def delete_view(id: int) -> Redirection:
     form = await read_request_form()
     filters, version = _read_filters(form.get_text("filters")), read_version(form, "list")
     try:
-        check_sharing(is_shared=(await _get_views().get(id, username=get_principal().username)).is_shared)
+        await check_right(id)
         await _get_views().delete(id, username=get_principal().username, expected_version=version)
     except (RefusedError, NotFoundError) as error:
         return redirect_with_error(_format_refusal(error), filters.build_url())
