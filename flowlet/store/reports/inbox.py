@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 from flowlet.definition.versions.state_names import NO_RENAMES, StateNames
 from flowlet.instance.inbox_entry import InboxEntry, Vote
-from flowlet.instance.instance import Instance, Status
+from flowlet.instance.instance import Instance, Status, make_instance
+from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.people.asked_questions import AskedQuestion, read_votes
-from flowlet.store.people.entry_rows import read_entries
 from flowlet.store.people.tables import INBOX, build_team_pattern
-from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery
 from flowlet.store.search.renamed_states import build_state_condition
@@ -44,6 +43,9 @@ _WAITING = f"{_OPEN_WAITING} AND awaits IS NULL"
 """For a person: an instance in a receive state waits for a message."""
 _ORDERS = {"next_activation": f"COALESCE(next_activation, {MAX_INTEGER})", "modified": "modified"}
 """The sort keys; workflows without a deadline come last."""
+_INSTANCE_READER = RowReader(Instance, {"w": WORKFLOW}, make=make_instance)
+_ENTRY_READER = RowReader(InboxEntry, {"e": INBOX})
+_WIDTH = len(fields(Instance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +167,12 @@ async def read_inbox(
             where, values = f"{where} AND {part}", {**values, **more}
         found = await _read_page(session, query, where, values)
         has_more, found = len(found) > limit, found[:limit]
-        ids = [instance.id for instance in found]
-        entries, votes = await read_entries(session, ids), await read_votes(session, ids)
+        votes = await read_votes(session, [instance.id for instance, _ in found])
         groups, waiting = await _read_groups(session, names), await _count_up_to(session, MAX_COUNTED + 1)
         return Inbox(
-            tuple(_build_waiting(one, entries.get(one.id), votes.get(one.id, [])) for one in found),
+            tuple(_build_waiting(one, entry, votes.get(one.id, [])) for one, entry in found),
             await _count_matches(session, where, values, waiting) if has_more or cursor else len(found),
-            encode_cursor(query.order, _get_sort_value(query, found[-1]), found[-1].id) if has_more else None,
+            _build_cursor(query, found[-1][0]) if has_more else None,
             waiting,
             groups,
             has_partial_groups=waiting > MAX_GROUPED_INSTANCES,
@@ -182,8 +183,8 @@ async def read_inbox(
 
 async def _read_page(
     session: DatabaseSession, query: SearchQuery, where: str, values: dict[str, Any]
-) -> list[Instance]:
-    """Return the page's instances, and one more if there is another page."""
+) -> list[tuple[Instance, InboxEntry | None]]:
+    """Return the page's instances with their entries, and one more if there is another page."""
     key = _ORDERS[query.order_by]
     if query.cursor is not None:
         after_key, after_id = decode_cursor(query.cursor, query.order)
@@ -191,8 +192,18 @@ async def _read_page(
         where += f" AND {key} >= :after_key AND ({key} > :after_key OR id > :after_id)"
     # Not by the search, which also counts: with 20,000 waiting workflows that reads each row a second time.
     ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
-    sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} JOIN ({ids}) page ON id = found ORDER BY {key}, id"
-    return INSTANCE_READER.parse_all(await session.fetch_rows(sql, {**values, "row_limit": query.limit + 1}))
+    # With the entries: one that was read later may be gone, and its question would seem to be open to everyone.
+    sql = (
+        f"SELECT {_INSTANCE_READER.select_list}, {_ENTRY_READER.select_list} FROM {WORKFLOW} w "
+        f"JOIN ({ids}) page ON w.id = found LEFT JOIN {INBOX} e ON e.workflow_id = w.id AND e.visit = w.visit "
+        f"ORDER BY {key}, id"
+    )
+    rows = await session.fetch_rows(sql, {**values, "row_limit": query.limit + 1})
+    return [(_INSTANCE_READER.parse(row[:_WIDTH]), _parse_entry(row[_WIDTH:])) for row in rows]
+
+
+def _parse_entry(columns: Sequence[Any]) -> InboxEntry | None:
+    return None if columns[0] is None else _ENTRY_READER.parse(columns)
 
 
 def _build_conditions(query: SearchQuery, names: StateNames) -> tuple[str, dict[str, Any]]:
@@ -204,9 +215,9 @@ def _build_conditions(query: SearchQuery, names: StateNames) -> tuple[str, dict[
     return " AND ".join([_WAITING, *parts]), values
 
 
-def _get_sort_value(query: SearchQuery, instance: Instance) -> int:
-    value = instance.modified_us if query.order_by == "modified" else instance.next_activation_us
-    return MAX_INTEGER if value is None else value
+def _build_cursor(query: SearchQuery, last: Instance) -> str:
+    value = last.modified_us if query.order_by == "modified" else last.next_activation_us
+    return encode_cursor(query.order, MAX_INTEGER if value is None else value, last.id)
 
 
 async def _count_matches(session: DatabaseSession, where: str, values: dict[str, Any], waiting: int) -> int:
@@ -227,7 +238,7 @@ async def _count_up_to(session: DatabaseSession, most: int) -> int:
 
 
 def _build_waiting(instance: Instance, entry: InboxEntry | None, votes: Iterable[Vote]) -> WaitingInstance:
-    if entry is None or entry.visit != instance.visit:
+    if entry is None:
         return WaitingInstance(instance, instance.modified_us)
     counted = tuple(vote for vote in votes if vote.visit == instance.visit)
     return WaitingInstance(instance, entry.entered_us, entry, counted)

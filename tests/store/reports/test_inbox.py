@@ -61,6 +61,25 @@ async def test_only_what_waits_is_there_the_nearest_deadline_first(harness: Oper
     assert await count_waiting(get_connections(harness)) == 4
 
 
+async def test_a_question_that_is_answered_while_the_page_is_read_keeps_whom_it_is_for(
+    harness: OperationsHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = await harness.create_in_status(Status.WAITING)
+    fetch_rows = DatabaseSession.fetch_rows
+
+    async def fetch_rows_before_answer(self: DatabaseSession, sql: str, values: Any = None) -> list[Any]:
+        rows = await fetch_rows(self, sql, values)
+        if "row_limit" in (values or {}):
+            await harness.operations.answer(instance.id, "rejected", username=OPERATOR_NAME)
+        return rows
+
+    monkeypatch.setattr(DatabaseSession, "fetch_rows", fetch_rows_before_answer)
+    (waiting,) = (await read_inbox(get_connections(harness))).waiting_instances
+
+    assert waiting.entry is not None
+    assert (await harness.get_instance(instance.id)).status is not Status.WAITING
+
+
 async def test_the_longest_untouched_may_come_first(harness: OperationsHarness) -> None:
     one, two = (await harness.create_in_status(Status.WAITING)).id, (await harness.create_in_status(Status.WAITING)).id
     harness.hands.clock.advance(1_000)

@@ -24,6 +24,7 @@ __all__ = [
     "read_packet_limit",
     "refuse_binary_log",
     "refuse_read_only",
+    "refuse_too_large",
 ]
 
 DEFAULT_PORT = 3306
@@ -60,6 +61,18 @@ async def read_packet_limit(raw: aiomysql.Connection) -> SizeLimit:
     return await (raw.read_packet_limit() if isinstance(raw, MySQLSession) else query_packet_limit(raw))
 
 
+async def refuse_too_large(raw: Any, statement: str | bytes | bytearray) -> None:
+    """Check that the server would accept a statement.
+
+    Raises:
+        TooLargeError: If it would not.
+    """
+    if len(statement) * MAX_BYTES_PER_CHARACTER > MIN_PACKET_BYTES:
+        limit = await read_packet_limit(raw)
+        if limit.may_exceed(len(statement)):
+            limit.check(measure_utf8(statement) if isinstance(statement, str) else len(statement))
+
+
 async def query_packet_limit(raw: Any) -> SizeLimit:
     """Ask the server for the largest statement of a connection."""
     async with raw.cursor() as cursor:
@@ -77,8 +90,7 @@ class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
     """A cursor that refuses what the server does not accept, and raises what it only warns of."""
 
     async def _query(self, q: str | bytes | bytearray) -> None:
-        session: MySQLSession = self._get_db()
-        await session.refuse_too_large(q)
+        await refuse_too_large(self._get_db(), q)
         await super()._query(q)
 
     async def _show_warnings(self, conn: MySQLSession) -> None:
@@ -112,17 +124,6 @@ class MySQLSession(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has n
         if self._packet_limit is None:
             self._packet_limit = await query_packet_limit(self)
         return self._packet_limit
-
-    async def refuse_too_large(self, statement: str | bytes | bytearray) -> None:
-        """Check that the server would accept a statement.
-
-        Raises:
-            TooLargeError: If it would not.
-        """
-        if len(statement) * MAX_BYTES_PER_CHARACTER > MIN_PACKET_BYTES:
-            limit = await self.read_packet_limit()
-            if limit.may_exceed(len(statement)):
-                limit.check(measure_utf8(statement) if isinstance(statement, str) else len(statement))
 
     async def apply_settings(self) -> None:
         """Give the session its settings: at its start, and after a handler's own statements."""

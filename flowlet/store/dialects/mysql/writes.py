@@ -39,6 +39,7 @@ from flowlet.store.dialects.mysql.batch_table import BatchTable
 from flowlet.store.dialects.mysql.claims import claim_instances, find_next_due
 from flowlet.store.dialects.mysql.connection import NOW_SQL
 from flowlet.store.dialects.mysql.schema import ROOM_COLUMN
+from flowlet.store.dialects.mysql.session import refuse_too_large
 from flowlet.store.dialects.mysql.statement import (
     build_inserts,
     execute_and_count,
@@ -171,7 +172,7 @@ class MySQLWrites:
         """Write a batch, nearly always in one round trip, behind the given statements."""
         transitions, table = batch.transitions, BatchTable(raw, batch.transitions, batch.executor_id)
         commit_sql = table.fill_in(_COMMIT)
-        await raw.refuse_too_large(commit_sql)  # before the history is written out, which has the variables again
+        await refuse_too_large(raw, commit_sql)  # before the history is written out, which has the variables again
         statements = [*first, commit_sql]
         if any(transition.spawned for transition in transitions):
             statements.append(table.fill_in(_ADD_CHILDREN))
