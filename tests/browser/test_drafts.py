@@ -11,6 +11,7 @@ from playwright.async_api import Locator, expect
 from pydantic import BaseModel
 
 from flowlet.instance.instance import Instance
+from flowlet.store.opening import open_store
 from flowlet.workflow.states import end, manual
 from flowlet.workflow.workflow import Workflow
 from tests.browser.browser_tab import BrowserTab, ServedSite, mark_browser_tests, open_site
@@ -240,3 +241,24 @@ async def test_an_answer_that_comes_too_late_says_who_was_faster_and_shows_what_
     await expect(late.locator(".refused-draft")).to_contain_text(TYPED)
     await late.get_by_role("button", name="Discard").click()
     assert await late.evaluate(COUNT_DRAFTS_SCRIPT) == 0
+
+
+async def test_an_answer_that_is_sent_after_the_session_has_ended_comes_back_after_the_login(
+    browser_tab: BrowserTab,
+) -> None:
+    page, instance = browser_tab.page, await start_expense(browser_tab)
+    await browser_tab.open_as_admin(f"/workflows/{instance.id}")
+    await locate_comment(browser_tab).fill(TYPED)
+    async with open_store(browser_tab.site.app.settings.database_url) as store:
+        await store.connections.write(lambda session: session.execute("UPDATE flowlet_session SET last_seen = 0"))
+
+    await page.locator("#answer").get_by_role("button", name="Approve").click()
+    await expect(page).to_have_title("Log in · Flowlet")
+    browser_tab.expect_page_error("401")
+    await browser_tab.log_in()
+
+    await expect(page.get_by_role("definition").get_by_text(TYPED)).to_be_visible()
+    await browser_tab.check_layout_and_accessibility("main")
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(page.locator("#decision")).to_contain_text("Answered: Approve")
+    assert await page.evaluate(COUNT_DRAFTS_SCRIPT) == 0

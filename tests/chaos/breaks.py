@@ -29,6 +29,7 @@ SCHEDULED = "SELECT external_id FROM flowlet_workflow WHERE external_id LIKE 'pa
 """The parcels that a schedule has created."""
 REQUIRED_COLUMNS = "workflow_type, definition_version, executor_group, created"
 LINE_COLUMNS = "workflow_id, kind, at, from_state, to_state, attempt, executor_id"
+SPAWN_COLUMNS = "workflow_id, visit, part, children, created, requests"
 TRACEBACK = 'Traceback (most recent call last):\n  File "worker.py", line 1, in run\nKeyError: 7\n'
 DECLARED_TRACEBACK = TRACEBACK.replace("KeyError: 7", "ValueError: the account is closed")
 
@@ -211,6 +212,10 @@ BREAKS: Mapping[str, tuple[set[str], Break]] = {
         set_voyage("unread = unread + 1"),
     ),
     "a child that is not counted": ({"family"}, set_voyage("children = children - 1")),
+    "children to be made that are not counted": (
+        {"family"},
+        change_rows(f"INSERT INTO flowlet_spawn ({SPAWN_COLUMNS}) VALUES ({VOYAGE}, 1, 0, 3, 0, '[]')"),
+    ),
     "an open child that has ended": ({"family"}, set_voyage("open_children = 1")),
     "a child without a parent": (
         {"family"},

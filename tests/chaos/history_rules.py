@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from tests.chaos.evidence import ENTRY_KINDS, Evidence, Line, Workflow
 from tests.chaos.findings import Fault
-from tests.chaos.model import MODELS, compute_checksum, measure_voyage, weigh_parcel
+from tests.chaos.model import MODELS, compute_checksum, measure_voyage, weigh_child
 
 __all__ = ["check_counters", "check_histories", "check_operations", "check_variables", "list_runs"]
 
@@ -46,7 +46,7 @@ def check_variables(evidence: Evidence) -> Iterator[Fault]:
             if any(line.from_state == "measure" for line in runs):
                 expected["length"] = measure_voyage(workflow.vars)
         else:
-            expected["weight"] = weigh_parcel(workflow.vars) if expected["path"] else 0
+            expected["weight"] = weigh_child(workflow.type, workflow.vars) if expected["path"] else 0
         found = {name: workflow.vars.get(name) for name in expected}
         if found != expected:
             yield workflow, f"its variables are {found}, but its path writes {expected}"

@@ -33,7 +33,7 @@ def test_a_clean_run_has_no_findings_and_everything_that_the_rules_look_at(
 
     assert not clean_run.result.findings, describe_findings(clean_run.result.findings)
     assert not judge_run(evidence)
-    assert {"done", "broken", "handed", "lost"} <= states
+    assert {"done", "broken", "handed", "lost", "filed"} <= states
     assert {"CREATED", "TRANSITION", "ERROR", "ANSWERED", "MESSAGE"} <= kinds
     assert evidence.bookings
     assert evidence.children

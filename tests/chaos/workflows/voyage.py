@@ -68,10 +68,11 @@ async def lapse(voyage: Voyage, ctx: Context) -> None:
 
 @state(next=["collect"])
 async def rest(voyage: Voyage, ctx: Context) -> Next:
-    """Create one to three children, and wait for all of them."""
+    """Create one to three parcels, where the number says so hundreds of slips too, and wait for all of them."""
     with record_run(ctx, voyage):
         parcels = [child("Parcel", number=voyage.number + more) for more in range(1 + voyage.number % 3)]
-    return collect.spawn(parcels).when_children_end()
+        slips = [child("Slip", number=number) for number in range(620 if voyage.number % 250 == 2 else 0)]
+    return collect.spawn([*parcels, *slips]).when_children_end()
 
 
 @state(next=["quote", "settle"])

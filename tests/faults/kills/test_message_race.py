@@ -15,7 +15,7 @@ import pytest
 
 from flowlet.operations.doctor import examine_store
 from tests.faults.fault_harness import FaultHarness, open_fault_harness
-from tests.faults.messages.kill_points import KINDS_BY_ROLE
+from tests.faults.kills.kill_points import KINDS_BY_ROLE
 from tests.faults.processes import ManagedProcess, StartProcess
 
 SENDS = int(os.environ.get("FLOWLET_RACE_SENDS", "24"))
@@ -50,7 +50,7 @@ class Race:
         arguments = [str(each) for each in (part, PARTS, SENDS, INSTANCES, self._folder / f"progress-{part}")]
         while True:
             process = await self._start_process(
-                "messages/send_payments.py",
+                "kills/killed_process.py",
                 *(role, *(arguments if role == "send" else ()), *self._draw_kill_point(role)),
                 database_url=self._url,
                 lease="1s",

@@ -1,20 +1,25 @@
-"""Executors are killed before and after the statements that make the children of a spawn: each child exists once."""
+"""Executors are killed before and after the statements that make the children of a spawn: each child exists once.
+
+FLOWLET_SPAWN_CHILDREN makes the spawn as large as one likes.
+"""
 
 from __future__ import annotations
+
+import os
 
 import pytest
 
 from flowlet.operations.doctor import examine_store
 from tests.faults.fault_harness import FaultHarness, open_fault_harness
-from tests.faults.messages.kill_points import KINDS_BY_ROLE
+from tests.faults.kills.kill_points import KINDS_BY_ROLE
 from tests.faults.processes import StartProcess
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
-
-SIZE = 2_500
+SIZE = int(os.environ.get("FLOWLET_SPAWN_CHILDREN", "2500"))
 """More children than the parts that all killed executors make."""
-TIMEOUT_SECONDS = 90
+TIMEOUT_SECONDS = 60 + SIZE / 80
 KILLS = [(kind, when) for kind in KINDS_BY_ROLE["spawn"] for when in ("before", "after")]
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240 + SIZE / 20)]
 
 
 async def test_each_child_exists_once_whatever_is_killed(database_url: str, start_process: StartProcess) -> None:
@@ -26,7 +31,7 @@ async def test_each_child_exists_once_whatever_is_killed(database_url: str, star
         killed = []
         for kind, when in KILLS:
             process = await start_process(
-                *("messages/send_payments.py", "run", str(kind), when),
+                *("kills/killed_process.py", "run", str(kind), when),
                 database_url=database_url,
                 lease="1s",
                 crash_limit="1000",
@@ -35,7 +40,7 @@ async def test_each_child_exists_once_whatever_is_killed(database_url: str, star
             await process.wait_for_exit(timeout_seconds=TIMEOUT_SECONDS)
             killed += process.find_lines("killed ")
         unmade = await seen.fetch_rows("SELECT COUNT(*) FROM flowlet_spawn")
-        await start_process("messages/send_payments.py", "run", "-1", "after", database_url=database_url, lease="1s")
+        await start_process("kills/killed_process.py", "run", "-1", "after", database_url=database_url, lease="1s")
         await seen.wait_until_all_end(timeout_seconds=TIMEOUT_SECONDS)
 
         assert len(killed) == len(KILLS)

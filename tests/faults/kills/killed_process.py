@@ -1,7 +1,7 @@
 """A sender or an executor as a process of its own, which kills itself at a statement.
 
-send_payments.py send FIRST STEP SENDS INSTANCES PROGRESS_FILE KIND before|after
-send_payments.py run KIND before|after
+killed_process.py send FIRST STEP SENDS INSTANCES PROGRESS_FILE KIND before|after
+killed_process.py run KIND before|after
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flowlet.engine.executor import Executor
 from flowlet.operations.service import Operations
 from flowlet.settings import Settings
 from flowlet.store.opening import Store, open_store
-from tests.faults.messages.kill_points import KillPoint
+from tests.faults.kills.kill_points import KillPoint
 
 WORKFLOWS = [Path(__file__).parents[1] / "workflows" / f"{name}.py" for name in ("collection", "fan", "leaf")]
 SENDS_AT_ONCE = 4
