@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def create_cancelled(run_flowlet: RunCommand, *keys: str) -> None:
     for key in keys:
         run_flowlet("start", "OrderWorkflow", "-m", "orders.py", "--key", key, "--external-id", f"order-{key}")
         run_flowlet("cancel", f"order-{key}")
-    with sqlite3.connect("flowlet.db") as database:
+    with closing(sqlite3.connect("flowlet.db", isolation_level=None)) as database:
         database.execute("UPDATE flowlet_workflow SET ended = ended - 100 * 86400000000")
 
 

@@ -76,7 +76,7 @@ async def open_caller_session(connection: Any, dialect: Dialect) -> AsyncIterato
             f"its database is {dialect.name}. Give a connection to it of {callers.drivers}, or one of SQLAlchemy or "
             "databases on one of these drivers."
         )
-    if not callers.has_transaction(raw):
+    if not await callers.has_transaction(raw):
         raise StoreError(
             "connection= has no transaction open, so that each statement would be committed by itself. Begin one on it "
             "before, and commit it after."

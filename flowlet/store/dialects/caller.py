@@ -21,7 +21,7 @@ class CallerDialect(Protocol):
         """Return a driver's connection as a raw connection of this dialect; None if it is of another library."""
         ...
 
-    def has_transaction(self, raw: Any) -> bool:
+    async def has_transaction(self, raw: Any) -> bool:
         """Return whether a transaction is open, or the driver opens one with the next statement."""
         ...
 

@@ -14,6 +14,8 @@ CONNECT_TIMEOUT_SECONDS = 10
 """How long a connection to the only host may take, TLS, login and the session's settings included."""
 HOST_TIMEOUT_SECONDS = 3.0
 """How long it may take to one host of several: another one may answer."""
+_NO_USERNAME = ("uid not found", "No username set in the environment")
+"""What ``getpass.getuser`` says before and from Python 3.13 on; drivers call it where the URL names no user."""
 
 
 class HostList:
@@ -85,6 +87,6 @@ def check_option_files(options: Mapping[str, str], names: Iterable[str]) -> None
 def describe_error(error: BaseException) -> str:
     """Return an error's text in one line, or the name of its type where it has none."""
     text = " ".join(str(error).split()) or type(error).__name__  # asyncpg puts a hint on a line of its own
-    if "uid not found" in text:  # of ``getpass.getuser``, which drivers call where the URL names no user
+    if any(part in text for part in _NO_USERNAME):
         return "the URL names no user, and the system has no name for this process's. Write user@ before the host"
     return text

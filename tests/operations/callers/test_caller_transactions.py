@@ -129,10 +129,11 @@ async def test_a_connection_without_a_transaction_is_refused(postgres_url: str, 
         assert not await store.queries.count_by_type_and_status()
 
 
-@pytest.mark.parametrize("connection", [sqlite3.connect(":memory:"), object(), "postgresql://127.0.0.1/shop"])
-async def test_what_cannot_share_a_transaction_is_refused(postgres_url: str, connection: Any) -> None:
+async def test_what_cannot_share_a_transaction_is_refused(postgres_url: str) -> None:
     async with open_app(postgres_url) as (app, _):
-        with pytest.raises(StoreError, match="cannot share a transaction.*asyncpg or psycopg 3"):
-            await app.start("Orders", connection=connection)
-        with pytest.raises(StoreError, match="cannot share a transaction"):
-            await app.send("payment", to=1, connection=connection)
+        with contextlib.closing(sqlite3.connect(":memory:")) as of_sqlite:
+            for connection in (of_sqlite, object(), "postgresql://127.0.0.1/shop"):
+                with pytest.raises(StoreError, match="cannot share a transaction.*asyncpg or psycopg 3"):
+                    await app.start("Orders", connection=connection)
+                with pytest.raises(StoreError, match="cannot share a transaction"):
+                    await app.send("payment", to=1, connection=connection)

@@ -32,7 +32,7 @@ class MySQLCallers:
         is_usable = is_of_library(connection, "aiomysql") or is_of_library(connection, "pymysql")
         return _CallerConnection(connection) if is_usable else None
 
-    def has_transaction(self, raw: Any) -> bool:
+    async def has_transaction(self, raw: Any) -> bool:
         """Return whether a transaction is open; without autocommit the next statement opens one."""
         return bool(raw.get_transaction_status() or not raw.get_autocommit())
 

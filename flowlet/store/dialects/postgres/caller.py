@@ -25,7 +25,7 @@ class PostgresCallers:
             return _PsycopgConnection(connection)
         return connection if is_of_library(connection, "asyncpg") else None
 
-    def has_transaction(self, raw: Any) -> bool:
+    async def has_transaction(self, raw: Any) -> bool:
         """Return whether a transaction is open; psycopg opens one unless it is in autocommit mode."""
         return bool(raw.is_in_transaction() or getattr(raw, "begins_itself", False))
 

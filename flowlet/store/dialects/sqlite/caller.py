@@ -22,11 +22,9 @@ class SQLiteCallers:
             return _ThreadedConnection(connection)
         return connection if is_of_library(connection, "aiosqlite") else None
 
-    def has_transaction(self, raw: Any) -> bool:
+    async def has_transaction(self, raw: Any) -> bool:
         """Return whether a transaction is open; sqlite3 opens one before a change, unless it is in autocommit mode."""
-        # Python 3.12 has another switch for it, beside which the old one keeps its default.
-        is_autocommit = raw._conn.isolation_level is None or getattr(raw._conn, "autocommit", None) is True
-        return bool(raw.in_transaction or not is_autocommit)
+        return bool(raw.in_transaction or not await raw._execute(_has_autocommit, raw._conn))
 
     async def begin_transaction(self, raw: Any) -> None:
         """Open it for writing: one that begins by reading cannot write once another connection has written."""
@@ -55,6 +53,12 @@ class _ThreadedConnection:
 
     async def _execute(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await call_in_thread(function, *arguments)
+
+
+def _has_autocommit(connection: sqlite3.Connection) -> bool:
+    """Return whether each statement is a transaction of its own; from Python 3.12 on it says so in its thread only."""
+    # Python 3.12 has another switch for it, beside which the old one keeps its default.
+    return connection.isolation_level is None or getattr(connection, "autocommit", None) is True
 
 
 def _run_statement(connection: sqlite3.Connection, sql: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
