@@ -149,6 +149,13 @@ class _Connection(sqlite3.Connection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        try:
+            self._set_pragmas()
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_pragmas(self) -> None:
         self.execute("PRAGMA journal_mode = WAL").close()
         self.execute("PRAGMA synchronous = FULL").close()
         self.execute("PRAGMA foreign_keys = ON").close()

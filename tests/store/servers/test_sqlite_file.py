@@ -1,9 +1,11 @@
-"""The SQLite file is its owner's: it holds the password hashes, and the variables of every workflow."""
+"""The SQLite file is its owner's: it holds the password hashes, and the variables of every workflow. One that is no
+database is not kept open."""
 
 from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from flowlet.errors import StoreUnavailableError
+from flowlet.store.dialects.sqlite.connection import SQLiteConnections
 from flowlet.store.opening import open_store
 
 
@@ -70,3 +73,16 @@ async def test_no_change_of_a_file_that_is_no_database_is_suggested(
             pass
 
     assert not caplog.records
+
+
+def test_a_connection_to_what_is_no_database_is_closed(tmp_path: Path) -> None:
+    file = tmp_path / "notes.db"
+    file.write_text("no database, but a text of some length\n" * 100)
+    options = SQLiteConnections().build_options(f"sqlite:///{file}", for_engine=True)
+
+    with pytest.raises(sqlite3.DatabaseError, match="not a database") as caught:
+        sqlite3.connect(file, **options)
+
+    connection = caught.traceback[-1].frame.f_locals["self"]
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
