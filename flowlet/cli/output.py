@@ -20,7 +20,8 @@ from flowlet.instance.json_text import write_json
 from flowlet.instance.new_instance import Created
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
-from flowlet.store.limits.table import LanePause, LimitRecord
+from flowlet.store.limits.limits import LimitUse
+from flowlet.store.limits.table import LanePause
 from flowlet.store.people.teams import TeamRecord
 from flowlet.store.people.views import ViewRecord
 from flowlet.store.schedules.table import ScheduleRecord
@@ -37,6 +38,8 @@ __all__ = [
     "serialize_event",
     "serialize_executor",
     "serialize_instance",
+    "serialize_lane_pause",
+    "serialize_limit",
     "serialize_question",
     "serialize_record",
     "serialize_schedule",
@@ -57,7 +60,7 @@ _TIME_FIELDS = frozenset(
         *("at", "created", "modified", "started", "beat", "lease_until"),
         *("expires", "last_login", "last_used", "revoked"),
         *("next_time", "next_fire", "last_fire", "pending", "paused"),
-        *("since", "deadline"),
+        *("since", "deadline", "held", "opened_until"),
     }
 )
 
@@ -119,10 +122,31 @@ def serialize_question(question: ListedQuestion) -> dict[str, Any]:
 
 
 def serialize_record(
-    record: User | ApiKey | TeamRecord | ViewRecord | AuditRecord | LimitRecord | LanePause,
+    record: User | ApiKey | TeamRecord | ViewRecord | AuditRecord,
 ) -> dict[str, Any]:
-    """Return a user, an API key, a team, a view, an audit record, a limit or a pause as JSON values in camelCase."""
+    """Return a user, an API key, a team, a view or an audit record as JSON values in camelCase."""
     return _serialize_fields(asdict(record))
+
+
+def serialize_limit(use: LimitUse) -> dict[str, Any]:
+    """Return a limit as JSON values in camelCase, with what runs and waits."""
+    record = use.record
+    same = ("type", "state", "capacity", "key_variable", "rate_count", "breaker_count", "failures", "held_by")
+    lengths = ("rate_period", "breaker_pause", "breaker_interval", "opened_interval")
+    return _serialize_fields(
+        {name: getattr(record, name) for name in (*same, "held_reason", "opened_until")}
+        | {f"{name}_seconds": _to_seconds(getattr(record, name)) for name in lengths}
+        | {"held": record.held_at, "running": use.running, "waiting": use.waiting}
+        | {"definition_version": record.version}
+    )
+
+
+def serialize_lane_pause(pause: LanePause) -> dict[str, Any]:
+    """Return the pause of a lane as JSON values in camelCase."""
+    return _serialize_fields(
+        {"kind": pause.kind, "name": pause.name, "paused": pause.paused_at}
+        | {"paused_by": pause.paused_by, "reason": pause.reason}
+    )
 
 
 def serialize_schedule(record: ScheduleRecord) -> dict[str, Any]:
@@ -150,6 +174,10 @@ def _serialize_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
 def _convert_to_camel_case(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
+
+
+def _to_seconds(length: int | None) -> float | None:
+    return None if length is None else length / MICROSECONDS_PER_SECOND
 
 
 def _serialize_value(name: str, value: Any) -> Any:

@@ -146,6 +146,8 @@ class Instance(Child):
         summary: It in one line, by its workflow's ``summary``; None if that has none.
         lane_pause: The pause of its workflow, or of its group, as long as it has not ended; None if neither is paused,
             and in lists and the results of operations.
+        wait_reason: What keeps it from running although it is due, in one sentence: that pause, or a limit; None if
+            neither does, and in lists and the results of operations.
     """
 
     visit: Annotated[int, AfterValidator(lambda count: count - 1)] = Field(alias="executionCount")
@@ -171,6 +173,7 @@ class Instance(Child):
     unread: int = 0
     summary: str | None = None
     lane_pause: LanePause | None = None
+    wait_reason: str | None = None
 
 
 class WaitedInstance(Instance):

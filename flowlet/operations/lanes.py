@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from flowlet.clock import to_datetime
 from flowlet.errors import RefusedError, UnknownWorkflowError
@@ -11,7 +12,10 @@ from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.opening import Store
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_REASON_LENGTH, clean_text
 
-__all__ = ["LaneOperations", "describe_lane", "describe_lane_pause"]
+if TYPE_CHECKING:
+    from flowlet.operations.service import Operations
+
+__all__ = ["LaneOperations", "describe_lane", "describe_lane_pause", "explain_wait"]
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +92,15 @@ class LaneOperations:
             return None
         paused = await self.list_paused()
         return next((pause for pause in paused if pause.includes(instance.type, instance.group)), None)
+
+
+async def explain_wait(operations: Operations, instance: Instance) -> str | None:
+    """Return what keeps a due instance from running, a paused lane or a limit, in one sentence; None if neither does.
+
+    Raises:
+        StoreUnavailableError: If the database is unavailable.
+    """
+    return await operations.lanes.explain_wait(instance) or await operations.limits.explain_wait(instance)
 
 
 def describe_lane(kind: LaneKind, name: str) -> str:

@@ -55,4 +55,4 @@ def test_a_limit_is_released_at_an_interval_from_the_command_line(run_flowlet: R
     assert released.stdout == (
         "Orders, charge: released, letting one attempt begin each 100 milliseconds. Waiting: 0.\n"
     )
-    assert (listed["openedInterval"], listed["openedUntil"]) == (100_000, None)
+    assert (listed["openedIntervalSeconds"], listed["openedUntil"]) == (0.1, None)

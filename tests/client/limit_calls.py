@@ -45,8 +45,12 @@ async def pause_lanes(client: AsyncClient, served: ServedApi) -> None:
     )
     await client.lanes.pause("group", "night", reason="an upgrade")
     id = (await client.create("Orders", group="night")).id
-    detail = (await client.get(id)).lane_pause
+    instance = await client.get(id)
+    detail = instance.lane_pause
     assert detail is not None
+    assert (instance.wait_reason or "").startswith(
+        "It waits because the executor group 'night' is paused by ada since "
+    )
     assert (detail.kind, detail.name, detail.paused_by, detail.reason) == ("group", "night", "ada", "an upgrade")
     assert (await client.search(group="night")).instances[0].lane_pause is None
     assert [(one.kind, one.name) for one in await client.lanes.list_paused()] == [
@@ -59,6 +63,7 @@ async def pause_lanes(client: AsyncClient, served: ServedApi) -> None:
         await client.lanes.pause("group", "night", reason="again")
     assert (await client.lanes.resume("group", "night")).reason == "an upgrade"
     await client.lanes.resume("workflow", "Orders")
-    assert (await client.get(id)).lane_pause is None
+    resumed = await client.get(id)
+    assert (resumed.lane_pause, resumed.wait_reason) == (None, None)
     with pytest.raises(RefusedError):
         await client.lanes.resume("workflow", "Orders")

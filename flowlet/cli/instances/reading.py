@@ -147,29 +147,31 @@ def _print_instances(instances: tuple[Instance, ...]) -> None:
 @json_option
 @target_options
 def show(instance: str, *, is_traceback: bool, as_json: bool) -> None:
-    """Show one instance, with its variables, its history, and the traceback of its latest error.
+    """Show one instance, with what it waits for, its variables, its history, and the traceback of its latest error.
 
     --json has the tracebacks of all its errors; with --traceback it has the latest one.
     """
     from flowlet.cli.output import format_json, serialize_action, serialize_instance
     from flowlet.cli.targets.opening import run_on_target
 
-    async def read(target: Target) -> tuple[Instance, int, list[Action]]:
+    async def read(target: Target) -> tuple[Instance, str | None, int, list[Action]]:
         found = await target.find(instance)
+        wait_reason = None if found.has_ended else await target.explain_wait(found)
         unmade = (await target.count_children(found)).unmade if found.open_children else 0
-        return found, unmade, list(await target.read_history(found.id))
+        return found, wait_reason, unmade, list(await target.read_history(found.id))
 
-    found, unmade, history = run_on_target(read)
+    found, wait_reason, unmade, history = run_on_target(read)
     if is_traceback:
         _print_traceback(found, history, as_json=as_json)
     elif as_json:
         lines = [serialize_action(action) for action in history]
-        click.echo(format_json({**serialize_instance(found), "unmade_children": unmade, "history": lines}))
+        extra = {"wait_reason": wait_reason, "unmade_children": unmade, "history": lines}
+        click.echo(format_json({**serialize_instance(found), **extra}))
     else:
-        _print_instance(found, unmade, history)
+        _print_instance(found, wait_reason, unmade, history)
 
 
-def _print_instance(found: Instance, unmade: int, history: list[Action]) -> None:
+def _print_instance(found: Instance, wait_reason: str | None, unmade: int, history: list[Action]) -> None:
     from flowlet.cli.output import format_action, format_time, serialize_instance
     from flowlet.cli.tables import build_table, create_console
 
@@ -178,6 +180,8 @@ def _print_instance(found: Instance, unmade: int, history: list[Action]) -> None
         for name, value in serialize_instance(found).items()
         if value not in (None, "", []) and name != "vars"
     ]
+    if wait_reason:
+        rows.append(("wait reason", wait_reason))
     if unmade:
         rows.append(("children made", f"{found.children - unmade:,} of {found.children:,}"))
     output = create_console()

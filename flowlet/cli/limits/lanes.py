@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from flowlet.cli.loading import get_username, load_settings
-from flowlet.cli.options import database_option, json_option
-from flowlet.cli.output import format_json, format_time, serialize_record
-from flowlet.cli.store import open_existing_store
-from flowlet.cli.tables import TableColumn, print_table
-from flowlet.operations.lanes import LaneOperations, describe_lane, describe_lane_pause
-from flowlet.settings import Settings
-from flowlet.store.limits.table import LaneKind
+from flowlet.cli.options import json_option, target_options
 from flowlet.text import escape_control_characters
+
+if TYPE_CHECKING:
+    from flowlet.store.limits.table import LanePause
 
 __all__ = ["lane"]
 
-T = TypeVar("T")
-kind_argument = click.argument("kind", type=click.Choice([kind.value for kind in LaneKind]))
+kind_argument = click.argument("kind", type=click.Choice(["workflow", "group"]))
 name_argument = click.argument("name")
 
 
@@ -32,12 +25,16 @@ def lane() -> None:
 
 @lane.command("list")
 @json_option
-@database_option
+@target_options
 def list_(as_json: bool) -> None:
     """List the workflows and groups that are paused."""
-    paused = _run(lambda lanes: lanes.list_paused())
+    from flowlet.cli.output import format_json, format_time, serialize_lane_pause
+    from flowlet.cli.tables import TableColumn, print_table
+    from flowlet.cli.targets.opening import run_on_target
+
+    paused = run_on_target(lambda target: target.limits.list_paused())
     if as_json:
-        click.echo(format_json([serialize_record(one) for one in paused]))
+        click.echo(format_json([serialize_lane_pause(one) for one in paused]))
         return
     rows = [(one.kind.value, one.name, format_time(one.paused_at), one.paused_by, one.reason) for one in paused]
     columns = (
@@ -54,28 +51,35 @@ def list_(as_json: bool) -> None:
 @kind_argument
 @name_argument
 @click.option("--reason", required=True, help="Why; it is shown where workflows wait.")
-@database_option
-def pause(kind: str, name: str, reason: str) -> None:
+@json_option
+@target_options
+def pause(kind: str, name: str, reason: str, *, as_json: bool) -> None:
     """Pause the workflow or the executor group NAME: no executor claims from it. What runs goes on."""
-    done = _run(lambda lanes: lanes.pause(LaneKind(kind), name, username=get_username(), reason=reason))
-    click.echo(escape_control_characters(f"{describe_lane_pause(done)}."))
+    from flowlet.cli.targets.opening import run_on_target
+    from flowlet.operations.lanes import describe_lane_pause
+    from flowlet.store.limits.table import LaneKind
+
+    done = run_on_target(lambda target: target.limits.pause(LaneKind(kind), name, reason=reason))
+    _print_changed(done, f"{describe_lane_pause(done)}.", as_json=as_json)
 
 
 @lane.command()
 @kind_argument
 @name_argument
-@database_option
-def resume(kind: str, name: str) -> None:
+@json_option
+@target_options
+def resume(kind: str, name: str, *, as_json: bool) -> None:
     """Resume the workflow or the executor group NAME: what is due is claimed at once."""
-    ended = _run(lambda lanes: lanes.resume(LaneKind(kind), name, username=get_username()))
-    click.echo(escape_control_characters(f"{describe_lane(ended.kind, ended.name)} is resumed."))
+    from flowlet.cli.targets.opening import run_on_target
+    from flowlet.operations.lanes import describe_lane
+    from flowlet.store.limits.table import LaneKind
+
+    ended = run_on_target(lambda target: target.limits.resume(LaneKind(kind), name))
+    _print_changed(ended, f"{describe_lane(ended.kind, ended.name)} is resumed.", as_json=as_json)
 
 
-def _run(use_lanes: Callable[[LaneOperations], Awaitable[T]]) -> T:
-    """Open the database and run something with its lanes."""
+def _print_changed(pause: LanePause, text: str, *, as_json: bool) -> None:
+    """Print the pause as JSON, or what was done."""
+    from flowlet.cli.output import format_json, serialize_lane_pause
 
-    async def open_and_run(settings: Settings) -> T:
-        async with open_existing_store(settings) as store:
-            return await use_lanes(LaneOperations(store))
-
-    return asyncio.run(open_and_run(load_settings()))
+    click.echo(format_json(serialize_lane_pause(pause)) if as_json else escape_control_characters(text))

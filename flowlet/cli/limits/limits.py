@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from flowlet.cli.loading import get_username, load_settings
-from flowlet.cli.options import database_option, json_option
-from flowlet.cli.output import format_json, serialize_record
-from flowlet.cli.store import open_existing_store
-from flowlet.cli.tables import TableColumn, print_table
-from flowlet.operations.limits import LimitOperations, describe_hold, describe_limit, describe_opening
-from flowlet.settings import Settings
-from flowlet.store.limits.limits import LimitUse
+from flowlet.cli.options import json_option, target_options
+from flowlet.text import escape_control_characters
+
+if TYPE_CHECKING:
+    from flowlet.store.limits.limits import LimitUse
 
 __all__ = ["limit"]
 
-T = TypeVar("T")
 workflow_argument = click.argument("workflow")
 state_argument = click.argument("state", required=False)
 
@@ -31,12 +25,17 @@ def limit() -> None:
 
 @limit.command("list")
 @json_option
-@database_option
+@target_options
 def list_(as_json: bool) -> None:
     """List the limits of states and workflows, with what runs and what waits."""
-    found = _run(lambda limits: limits.list_all())
+    from flowlet.cli.output import format_json, serialize_limit
+    from flowlet.cli.tables import TableColumn, print_table
+    from flowlet.cli.targets.opening import run_on_target
+    from flowlet.operations.limits import describe_hold, describe_limit, describe_opening
+
+    found = run_on_target(lambda target: target.limits.list_all())
     if as_json:
-        click.echo(format_json([_serialize_use(one) for one in found]))
+        click.echo(format_json([serialize_limit(one) for one in found]))
         return
     rows = [
         (
@@ -64,38 +63,36 @@ def list_(as_json: bool) -> None:
 @workflow_argument
 @state_argument
 @click.option("--reason", required=True, help="Why; it is shown where workflows wait.")
-@database_option
-def hold(workflow: str, state: str | None, reason: str) -> None:
+@json_option
+@target_options
+def hold(workflow: str, state: str | None, reason: str, *, as_json: bool) -> None:
     """Hold the limits of STATE of WORKFLOW, or of the whole WORKFLOW: no attempt begins. What runs goes on."""
-    use = _run(lambda limits: limits.hold(workflow, state, username=get_username(), reason=reason))
-    click.echo(f"{_format_scope(use)}: {describe_hold(use.record)}. Running: {use.running}, waiting: {use.waiting}.")
+    from flowlet.cli.targets.opening import run_on_target
+    from flowlet.operations.limits import describe_hold
+
+    use = run_on_target(lambda target: target.limits.hold(workflow, state, reason=reason))
+    _print_changed(use, f"{describe_hold(use.record)}. Running: {use.running}, waiting: {use.waiting}.", as_json)
 
 
 @limit.command()
 @workflow_argument
 @state_argument
 @click.option("--interval", metavar="DURATION", help="Let one attempt of what waits begin each DURATION, e.g. '100ms'.")
-@database_option
-def release(workflow: str, state: str | None, interval: str | None) -> None:
+@json_option
+@target_options
+def release(workflow: str, state: str | None, interval: str | None, *, as_json: bool) -> None:
     """Release limits that a user or a breaker holds: attempts begin again, at once or one each interval."""
-    use = _run(lambda limits: limits.release(workflow, state, username=get_username(), interval=interval))
+    from flowlet.cli.targets.opening import run_on_target
+    from flowlet.operations.limits import describe_opening
+
+    use = run_on_target(lambda target: target.limits.release(workflow, state, interval=interval))
     opening = describe_opening(use.record)
-    click.echo(f"{_format_scope(use)}: released{f', {opening}' if opening else ''}. Waiting: {use.waiting}.")
+    _print_changed(use, f"released{f', {opening}' if opening else ''}. Waiting: {use.waiting}.", as_json)
 
 
-def _format_scope(use: LimitUse) -> str:
-    return f"{use.record.type}, {use.record.state or 'all states'}"
+def _print_changed(use: LimitUse, text: str, as_json: bool) -> None:
+    """Print the limit as JSON, or what was done to it."""
+    from flowlet.cli.output import format_json, serialize_limit
 
-
-def _serialize_use(use: LimitUse) -> dict[str, object]:
-    return {**serialize_record(use.record), "running": use.running, "waiting": use.waiting}
-
-
-def _run(use_limits: Callable[[LimitOperations], Awaitable[T]]) -> T:
-    """Open the database and run something with its limits."""
-
-    async def open_and_run(settings: Settings) -> T:
-        async with open_existing_store(settings) as store:
-            return await use_limits(LimitOperations(store))
-
-    return asyncio.run(open_and_run(load_settings()))
+    scope = f"{use.record.type}, {use.record.state or 'all states'}"
+    click.echo(format_json(serialize_limit(use)) if as_json else escape_control_characters(f"{scope}: {text}"))

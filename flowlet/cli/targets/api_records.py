@@ -17,6 +17,8 @@ from flowlet.client import ApiKey as ApiKeyResponse
 from flowlet.client import AuditEntry, Event, Executor, InboxEntry, Team, View
 from flowlet.client import Definition as DefinitionResponse
 from flowlet.client import Instance as InstanceResponse
+from flowlet.client import LanePause as LanePauseResponse
+from flowlet.client import LimitUse as LimitUseResponse
 from flowlet.client import Schedule as ScheduleResponse
 from flowlet.client import User as UserResponse
 from flowlet.clock import to_microseconds
@@ -26,6 +28,8 @@ from flowlet.instance.json_text import write_json
 from flowlet.instance.message import MessageWait
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
+from flowlet.store.limits.limits import LimitUse
+from flowlet.store.limits.table import LaneKind, LanePause, LimitRecord
 from flowlet.store.people.teams import TeamRecord
 from flowlet.store.people.views import ViewRecord
 from flowlet.store.schedules.table import ScheduleRecord, ScheduleSource
@@ -39,6 +43,8 @@ __all__ = [
     "build_executor",
     "build_instance",
     "build_key",
+    "build_lane_pause",
+    "build_limit_use",
     "build_question",
     "build_schedule",
     "build_team",
@@ -146,6 +152,35 @@ def build_schedule(response: ScheduleResponse) -> ScheduleRecord:
     )
 
 
+def build_limit_use(response: LimitUseResponse) -> LimitUse:
+    """Return a limit of the API as one of the database, with what runs and waits."""
+    same = ("state", "capacity", "key_variable", "rate_count", "breaker_count", "failures", "held_by", "held_reason")
+    record = LimitRecord(
+        **_read_fields(response, same),
+        type=response.workflow_type,
+        rate_period=_to_length(response.rate_period_seconds),
+        breaker_pause=_to_length(response.breaker_pause_seconds),
+        breaker_interval=_to_length(response.breaker_interval_seconds),
+        held_at=_to_microseconds(response.held),
+        opened_interval=_to_length(response.opened_interval_seconds),
+        opened_until=_to_microseconds(response.opened_until),
+        version=response.definition_version,
+        scope="",
+        tokens=0,
+        refilled=0,
+        probe_id=None,
+        opened_due=None,
+        admissions=0,
+    )
+    return LimitUse(record, response.running, response.waiting)
+
+
+def build_lane_pause(response: LanePauseResponse) -> LanePause:
+    """Return the pause of a lane of the API as one of the database."""
+    kind, at = LaneKind(response.kind.value), _to_microseconds(response.paused)
+    return LanePause(kind, response.name, at, response.paused_by, response.reason)
+
+
 def build_executor(response: Executor) -> ExecutorRecord:
     """Return an executor of the API as one of the database."""
     return ExecutorRecord(
@@ -208,6 +243,10 @@ def build_view(response: View) -> ViewRecord:
 
 def _read_fields(response: object, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: getattr(response, name) for name in names}
+
+
+def _to_length(seconds: float | None) -> int | None:
+    return None if seconds is None else to_microseconds(timedelta(seconds=seconds))
 
 
 @overload

@@ -25,6 +25,7 @@ from flowlet.instance.action import Action
 from flowlet.instance.instance import Instance
 from flowlet.instance.message import Sent
 from flowlet.instance.new_instance import Created
+from flowlet.operations.lanes import explain_wait
 from flowlet.operations.people.inbox import InboxRequest, read_person_inbox
 from flowlet.operations.requested_state import RequestedState
 from flowlet.operations.schedule_times import BackfillResult, ScheduledTime
@@ -32,6 +33,8 @@ from flowlet.operations.service import Operations
 from flowlet.store.definitions import StoredDefinition
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
+from flowlet.store.limits.limits import LimitUse
+from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.opening import Store
 from flowlet.store.people.audit import AuditQuery
 from flowlet.store.reports.children import CountedChildren, read_child_counts
@@ -97,6 +100,43 @@ class DatabaseSchedules:
         )
 
 
+class DatabaseLimits:
+    """The limits and the lanes of a database.
+
+    Args:
+        operations: The operations on instances, limits and lanes.
+        username: Who operates; recorded with each change.
+    """
+
+    def __init__(self, operations: Operations, username: str) -> None:
+        self._limits, self._lanes = operations.limits, operations.lanes
+        self._username = username
+
+    async def list_all(self) -> Sequence[LimitUse]:
+        """Return every limit."""
+        return await self._limits.list_all()
+
+    async def hold(self, workflow: str, state: str | None, *, reason: str) -> LimitUse:
+        """Let no attempt begin."""
+        return await self._limits.hold(workflow, state, username=self._username, reason=reason)
+
+    async def release(self, workflow: str, state: str | None, *, interval: str | None) -> LimitUse:
+        """Let attempts begin again."""
+        return await self._limits.release(workflow, state, username=self._username, interval=interval)
+
+    async def list_paused(self) -> Sequence[LanePause]:
+        """Return the paused lanes."""
+        return await self._lanes.list_paused()
+
+    async def pause(self, kind: LaneKind, name: str, *, reason: str) -> LanePause:
+        """Pause a lane."""
+        return await self._lanes.pause(kind, name, username=self._username, reason=reason)
+
+    async def resume(self, kind: LaneKind, name: str) -> LanePause:
+        """End the pause of a lane."""
+        return await self._lanes.resume(kind, name, username=self._username)
+
+
 class DatabaseTarget:
     """A database, on which this process operates itself.
 
@@ -110,6 +150,7 @@ class DatabaseTarget:
         self._username = get_username()
         self._operations = Operations(store, registry)
         self.people = DatabasePeople(store, self._username)
+        self.limits = DatabaseLimits(self._operations, self._username)
         self.schedules = DatabaseSchedules(self._operations, self._username)
 
     async def find(self, reference: str) -> Instance:
@@ -119,6 +160,10 @@ class DatabaseTarget:
     async def count_children(self, instance: Instance) -> CountedChildren:
         """Return how many children an instance has."""
         return await read_child_counts(self._store.connections, instance)
+
+    async def explain_wait(self, instance: Instance) -> str | None:
+        """Return what keeps a due instance from running."""
+        return await explain_wait(self._operations, instance)
 
     async def read_history(self, id: int) -> Sequence[Action]:
         """Return the history of an instance."""

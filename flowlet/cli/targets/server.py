@@ -13,6 +13,8 @@ from flowlet.cli.targets.api_records import (
     build_event,
     build_executor,
     build_instance,
+    build_lane_pause,
+    build_limit_use,
     build_question,
     build_schedule,
     summarize_definition,
@@ -37,6 +39,8 @@ from flowlet.operations.people.inbox import InboxRequest
 from flowlet.operations.schedule_times import BackfillResult, list_scheduled_times
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
+from flowlet.store.limits.limits import LimitUse
+from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.people.audit import AuditQuery
 from flowlet.store.reports.children import CountedChildren
 from flowlet.store.schedules.table import ScheduleRecord
@@ -121,6 +125,41 @@ class ServerSchedules:
         return BackfillResult(tuple(Created(one.id, one.external_id, one.is_new) for one in result.instances))
 
 
+class ServerLimits:
+    """The limits and the lanes of a server.
+
+    Args:
+        client: The client of the server.
+    """
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._limits, self._lanes = client.limits, client.lanes
+
+    async def list_all(self) -> Sequence[LimitUse]:
+        """Return every limit."""
+        return [build_limit_use(one) for one in await self._limits.list_all()]
+
+    async def hold(self, workflow: str, state: str | None, *, reason: str) -> LimitUse:
+        """Let no attempt begin."""
+        return build_limit_use(await self._limits.hold(workflow, state=state, reason=reason))
+
+    async def release(self, workflow: str, state: str | None, *, interval: str | None) -> LimitUse:
+        """Let attempts begin again."""
+        return build_limit_use(await self._limits.release(workflow, state, interval=interval))
+
+    async def list_paused(self) -> Sequence[LanePause]:
+        """Return the paused lanes."""
+        return [build_lane_pause(one) for one in await self._lanes.list_paused()]
+
+    async def pause(self, kind: LaneKind, name: str, *, reason: str) -> LanePause:
+        """Pause a lane."""
+        return build_lane_pause(await self._lanes.pause(kind.value, name, reason=reason))
+
+    async def resume(self, kind: LaneKind, name: str) -> LanePause:
+        """End the pause of a lane."""
+        return build_lane_pause(await self._lanes.resume(kind.value, name))
+
+
 class ServerTarget:
     """A server, which operates on its database.
 
@@ -131,6 +170,7 @@ class ServerTarget:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
         self.people = ServerPeople(client)
+        self.limits = ServerLimits(client)
         self.schedules = ServerSchedules(client)
 
     async def find(self, reference: str) -> Instance:
@@ -141,6 +181,10 @@ class ServerTarget:
         """Return how many children an instance has."""
         counts = await self._client.count_children(instance.id)
         return CountedChildren(counts.total, counts.unmade, counts.by_status)
+
+    async def explain_wait(self, instance: Instance) -> str | None:
+        """Return what keeps a due instance from running."""
+        return (await self._client.get(instance.id)).wait_reason
 
     async def read_history(self, id: int) -> Sequence[Action]:
         """Return the history of an instance."""

@@ -17,6 +17,8 @@ from flowlet.operations.people.inbox import InboxRequest
 from flowlet.operations.schedule_times import BackfillResult
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.history import HistoryEvent
+from flowlet.store.limits.limits import LimitUse
+from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.people.audit import AuditQuery
 from flowlet.store.reports.children import CountedChildren
 from flowlet.store.schedules.table import ScheduleRecord
@@ -26,6 +28,7 @@ from flowlet.workflow.schedule import Schedule
 __all__ = [
     "EventConditions",
     "InstanceOperation",
+    "LimitTarget",
     "ListedDefinition",
     "ListedQuestion",
     "QuestionPage",
@@ -112,6 +115,34 @@ class QuestionPage:
     next_cursor: str | None
 
 
+class LimitTarget(Protocol):
+    """The limits and the lanes of a target. An operation that raises has changed nothing."""
+
+    async def list_all(self) -> Sequence[LimitUse]:
+        """Return every limit with what runs and waits, by workflow and state."""
+        ...
+
+    async def hold(self, workflow: str, state: str | None, *, reason: str) -> LimitUse:
+        """Let no attempt begin; ``state`` is None for the limits of the whole workflow."""
+        ...
+
+    async def release(self, workflow: str, state: str | None, *, interval: str | None) -> LimitUse:
+        """Let attempts begin again, one each ``interval``."""
+        ...
+
+    async def list_paused(self) -> Sequence[LanePause]:
+        """Return the paused lanes: the groups, then the workflows, by name."""
+        ...
+
+    async def pause(self, kind: LaneKind, name: str, *, reason: str) -> LanePause:
+        """Pause a lane."""
+        ...
+
+    async def resume(self, kind: LaneKind, name: str) -> LanePause:
+        """End the pause of a lane, and return what it was."""
+        ...
+
+
 class ScheduleTarget(Protocol):
     """The schedules of a target. An operation that raises has changed nothing."""
 
@@ -161,6 +192,11 @@ class Target(Protocol):
     """
 
     @property
+    def limits(self) -> LimitTarget:
+        """The limits and the lanes."""
+        ...
+
+    @property
     def schedules(self) -> ScheduleTarget:
         """The schedules."""
         ...
@@ -176,6 +212,10 @@ class Target(Protocol):
 
     async def count_children(self, instance: Instance) -> CountedChildren:
         """Return how many children an instance has."""
+        ...
+
+    async def explain_wait(self, instance: Instance) -> str | None:
+        """Return what keeps a due instance from running, in one sentence; None for nothing."""
         ...
 
     async def read_history(self, id: int) -> Sequence[Action]:

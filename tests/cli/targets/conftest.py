@@ -24,7 +24,7 @@ REVIEWS_MODULE = '''
     """Review a text."""
 
     from pydantic import BaseModel
-    from flowlet import Context, Retry, Schedule, Workflow, end, manual, receive, state
+    from flowlet import Context, Limit, Rate, Retry, Schedule, Workflow, end, manual, receive, state
 
     class Text(BaseModel):
         words: int = 1
@@ -42,7 +42,7 @@ REVIEWS_MODULE = '''
     @receive(messages={"news": Comment}, next=["publish"])
     async def await_news(text: Text) -> None: ...
 
-    @state(next=["published"])
+    @state(next=["published"], limit=Limit(5), rate=Rate(100, "1 minute"))
     async def publish(text: Text) -> None:
         if not text.words:
             raise ValueError("there is nothing to publish")

@@ -269,6 +269,57 @@ def test_show_says_how_many_children_are_still_to_be_made(doors: Doors, target: 
 
 
 @pytest.mark.parametrize("target", ["database", "server"])
+def test_show_says_which_paused_lane_an_instance_waits_for(doors: Doors, target: str) -> None:
+    started = ("start", "Reviews", "--external-id", f"held-{target}", "-m", "reviews.py", "--group", target, "--json")
+    id = str(json.loads(doors.run(target, *started).stdout)["id"])
+    doors.run(target, "answer", id, "publish", "-m", "reviews.py")
+    doors.run(target, "lane", "pause", "group", target, "--reason", "an upgrade")
+
+    shown = doors.run(target, "show", id, "--json").stdout
+    doors.run(target, "lane", "resume", "group", target)
+
+    reason = json.loads(shown)["wait_reason"]
+    assert re.fullmatch(
+        rf"It waits because the executor group '{target}' is paused by \w+ since .*: an upgrade\.", reason
+    )
+    assert json.loads(doors.run(target, "show", id, "--json").stdout)["wait_reason"] is None
+
+
+def test_a_limit_and_a_lane_change_through_both_alike(doors: Doors) -> None:
+    reason = ("--reason", "the bank moves", "--json")
+    changed: dict[str, list[Any]] = {}
+    for target in ("database", "server"):
+        commands = (
+            ("limit", "hold", "Reviews", "publish", *reason),
+            ("limit", "list", "--json"),
+            ("limit", "release", "Reviews", "publish", "--interval", "100ms", "--json"),
+            ("lane", "pause", "group", "night", *reason),
+            ("lane", "list", "--json"),
+            ("lane", "resume", "group", "night", "--json"),
+        )
+        results = [doors.run(target, *command) for command in commands]
+        again = doors.run(target, "limit", "hold", "Reviews", "review", "--reason", "why")
+        changed[target] = [json.loads(result.stdout) for result in results]
+        assert [result.exit_code for result in results] == [0] * len(commands)
+        assert (again.exit_code, "has no limits" in again.stderr) == (1, True)
+    held, listed, released, paused, lanes, resumed = changed["server"]
+
+    assert remove_what_differs(changed["database"]) == remove_what_differs(changed["server"])
+    assert listed == [held]
+    assert (held["type"], held["state"], held["capacity"], held["ratePeriodSeconds"]) == ("Reviews", "publish", 5, 60)
+    assert (held["heldReason"], released["held"], released["openedIntervalSeconds"]) == ("the bank moves", None, 0.1)
+    assert (lanes, resumed) == ([paused], paused)
+    assert paused["paused"].endswith("Z")
+
+
+def remove_what_differs(shown: Any) -> Any:
+    """Return what commands have shown, without times and users."""
+    if isinstance(shown, list):
+        return [remove_what_differs(one) for one in shown]
+    return {name: value for name, value in shown.items() if name not in ("held", "heldBy", "paused", "pausedBy")}
+
+
+@pytest.mark.parametrize("target", ["database", "server"])
 def test_both_mean_the_same_by_digits_by_a_move_and_by_a_preview(doors: Doors, target: str) -> None:
     number = f"00{len(target)}"
     started = ("start", "Reviews", "--external-id", number, "-m", "reviews.py", "--json")
