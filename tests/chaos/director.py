@@ -36,7 +36,7 @@ DOCTOR_SECONDS = 60.0
 SLACK_SECONDS = 2.0
 """How much longer than three leases something may stand still: other processes need the machine too."""
 OPEN_ROWS = (
-    "SELECT id, version, token, next_activation, gate FROM flowlet_workflow "
+    "SELECT id, version, token, next_activation, gate, status FROM flowlet_workflow "
     "WHERE status NOT IN ('FINISHED', 'FAILED', 'CANCELLED') AND NOT "
     "(status = 'IN_PROGRESS' AND wake_at_open_children IS NOT NULL AND open_children > wake_at_open_children)"
 )
@@ -224,7 +224,8 @@ class _Run:
     def _wait_until_settled(self) -> None:
         """Return when all has ended, when something has stood still for three leases, or when the time is over.
 
-        What waits for a slot stands still only if the whole queue does: its turn may come late.
+        What waits for a slot stands still only if the whole queue does: its turn may come late. What is paused waits
+        for the operator, who resumes one after another.
         """
         changed: dict[object, tuple[tuple[object, ...], float]] = {}
         limit = 3.0 * self.plan.lease_seconds + SLACK_SECONDS
@@ -263,12 +264,12 @@ class _Run:
 
 
 def _group_open_rows(rows: Sequence[Sequence[Any]], clock: int) -> dict[object, tuple[object, ...]]:
-    """Return each open instance with what changes as it goes on, and whether it is due later; a queue is one."""
+    """Return each open instance with what changes as it goes on, and whether that may wait; a queue is one."""
     instances: dict[object, tuple[object, ...]] = {}
     queues: dict[str, list[tuple[int, int, int]]] = {}
-    for id, version, token, due, gate in rows:
+    for id, version, token, due, gate, status in rows:
         if is_limit_gate(gate):
             queues.setdefault(gate, []).append((id, version, token))
         else:
-            instances[id] = version, token, due, due is not None and due > clock
+            instances[id] = version, token, due, status == "PAUSED" or (due is not None and due > clock)
     return instances | {gate: (tuple(sorted(members)), False) for gate, members in queues.items()}
