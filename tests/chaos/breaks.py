@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tests.chaos.scratch import Scratch
 
-__all__ = ["BREAKS"]
+__all__ = ["BREAKS", "begin_deliveries_early"]
 
 Break = Callable[[Scratch], None]
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.breaks import BREAKS
+from tests.chaos.breaks import BREAKS, begin_deliveries_early
 from tests.chaos.findings import describe_findings
 from tests.chaos.judge import RULES, judge_run
+from tests.chaos.limits.limit_rules import check_limits
 from tests.chaos.scratch import CleanRun, Scratch
 
 pytestmark = [pytest.mark.xdist_group("clean-run"), pytest.mark.timeout(120)]
@@ -49,6 +51,18 @@ def test_what_is_broken_is_found_by_its_rule_and_by_no_other(scratch: Scratch, w
     findings = judge_run(scratch.read_evidence())
     assert {finding.rule for finding in findings} == rules, describe_findings(findings)
     assert all(finding.subject and finding.evidence for finding in findings)
+
+
+def test_an_attempt_whose_instance_was_cancelled_does_not_count_for_a_limit(scratch: Scratch) -> None:
+    scratch.change_effects(begin_deliveries_early)
+    evidence = scratch.read_evidence()
+    cancelled = {
+        id: [replace(line, kind="CANCELLED") if line.from_state == "deliver" else line for line in lines]
+        for id, lines in evidence.lines.items()
+    }
+
+    assert [subject for subject, _ in check_limits(evidence)] == ["the limit of Parcel in 'deliver'"]
+    assert list(check_limits(replace(evidence, lines=cancelled))) == []
 
 
 def test_what_only_the_doctor_finds_is_a_finding(scratch: Scratch) -> None:

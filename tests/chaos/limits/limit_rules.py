@@ -13,6 +13,8 @@ __all__ = ["check_lanes", "check_limits"]
 
 BEATS_IN_A_LEASE = 3
 """How often an executor renews its lease before it ends: an attempt may have begun just before the next time."""
+ENDING_OPERATIONS = frozenset({"CANCELLED", "MOVED", "FORCED"})
+"""The kinds of the lines of operations that end a visit, and with it the lease."""
 
 
 def check_limits(evidence: Evidence) -> Iterator[Fault]:
@@ -22,7 +24,15 @@ def check_limits(evidence: Evidence) -> Iterator[Fault]:
     the time of the store as they reckon it, which is seconds off where the store was frozen as they asked for it. An
     attempt that was killed has no end: the others are judged. One of a process that was frozen ends when it goes on,
     although its lease has run out meanwhile and its slot is another's: each counts for as long as its lease is sure.
+    A cancel or a move frees the slot at once, while the handler runs on until its executor hears of it: an attempt in
+    such a visit does not count.
     """
+    ended_visits = {
+        (workflow.external_id, line.visit)
+        for workflow in evidence.workflows.values()
+        for line in evidence.lines.get(workflow.id, ())
+        if line.kind in ENDING_OPERATIONS
+    }
     sure = evidence.lease - evidence.lease // BEATS_IN_A_LEASE
     types = {workflow.external_id: workflow.type for workflow in evidence.workflows.values()}
     for (type, state), limit in LIMITS.items():
@@ -30,6 +40,8 @@ def check_limits(evidence: Evidence) -> Iterator[Fault]:
         attempts: list[Attempt] = []
         for effect in evidence.effects:
             if effect.state != state or types.get(effect.external_id) != type:
+                continue
+            if (effect.external_id, effect.visit) in ended_visits:
                 continue
             if effect.moment == "begin":
                 begun[effect.run] = effect.at
