@@ -15,6 +15,15 @@ from tests.browser.gallery_page import GalleryPage, open_gallery
 pytestmark = mark_browser_tests(__name__)
 
 WITHOUT_SCRIPTS = pytest.mark.parametrize("browser_tab", [{"java_script_enabled": False}], indirect=True)
+READ_STYLE_SCRIPT = "(element, names) => names.map(name => getComputedStyle(element)[name])"
+FORCED_STATES = (
+    (".tabs a[aria-current]", ".tabs a:not([aria-current])", ["borderBottomColor"]),
+    (".pause[aria-pressed=false]", ".icon-button:not(.pause)", ["outlineStyle"]),
+    (".button:disabled", ".button:enabled:not(.primary)", ["color", "borderTopColor"]),
+    (".button.primary", ".button:enabled:not(.primary)", ["borderTopWidth"]),
+    (".live:not(.connected)", ".badge", ["borderTopStyle"]),
+)
+"""A control in a state, one that is not, and in which styles they differ where backgrounds are not drawn."""
 DONE_NOTICE = "The workflow moves on to <PackItems>."
 
 
@@ -45,6 +54,21 @@ async def test_every_part_is_accessible_and_fits_every_window(browser_tab: Brows
     await browser_tab.page.get_by_text("Cancel…").click()
 
     await browser_tab.check_layout_and_accessibility()
+
+
+async def test_forced_colours_keep_every_state_of_a_control(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await page.emulate_media(forced_colors="active")
+    await browser_tab.open_as_admin("/gallery")
+    await page.get_by_role("button", name="Live updates").click()
+    await page.locator(".button:not(.primary)").first.evaluate("button => { button.disabled = true; }")
+
+    for selector, other, names in FORCED_STATES:
+        drawn = [await page.locator(each).first.evaluate(READ_STYLE_SCRIPT, names) for each in (selector, other)]
+        assert drawn[0] != drawn[1], selector
+    await browser_tab.open_path("/workflows")
+    await expect(page.locator(".nav a[aria-current]")).to_have_css("outline-style", "solid")
+    await expect(page.locator(".nav a:not([aria-current])").first).to_have_css("outline-style", "none")
 
 
 @WITHOUT_SCRIPTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import ModuleType
 
@@ -19,6 +20,7 @@ from flowlet.store.opening import open_store
 from flowlet.workflow.states import Next, end, error, state
 from flowlet.workflow.workflow import Workflow
 from tests.browser.browser_tab import ADMIN_PASSWORD, BrowserTab, ServedSite, mark_browser_tests
+from tests.engine.executor_harness import wait_for
 from tests.web.http_server import serve_app
 
 pytestmark = mark_browser_tests(__name__)
@@ -29,9 +31,12 @@ WITH_AND_WITHOUT_SCRIPTS = pytest.mark.parametrize(
 
 
 class LoanBank:
-    """What lends nothing as long as it is closed."""
+    """What lends nothing as long as it is closed, and does not answer once if it is asleep."""
 
-    is_open = False
+    def __init__(self) -> None:
+        self.is_open = False
+        self.is_asleep = False
+        self.was_asked = asyncio.Event()
 
 
 def build_loan_module(bank: LoanBank) -> ModuleType:
@@ -43,6 +48,10 @@ def build_loan_module(bank: LoanBank) -> ModuleType:
 
     @state(next=["lent", "refused"])
     async def lend() -> str:
+        bank.was_asked.set()
+        if bank.is_asleep:
+            bank.is_asleep = False
+            await asyncio.Event().wait()
         if not bank.is_open:
             raise Fail("the bank is closed")
         return "lent"
@@ -96,6 +105,31 @@ async def test_a_workflow_is_held_let_go_on_run_now_and_retried(browser_tab: Bro
     await page.reload()
     for line in ("Paused", "Resumed", "Run now", "Retried"):
         await expect(page.locator(".timeline > li").filter(has_text=line).first).to_contain_text("by admin")
+
+
+@WITH_AND_WITHOUT_SCRIPTS
+async def test_an_attempt_that_hangs_is_aborted_and_a_failure_closed(browser_tab: BrowserTab, bank: LoanBank) -> None:
+    page, app, bank.is_asleep = browser_tab.page, browser_tab.site.app, True
+    errors = page.get_by_role("navigation", name="Main").get_by_role("link", name="Errors")
+    loan = await app.start_and_wait("Loans", states=["lend"])
+    await app.operations.wake(loan.id, username="ada")
+    await wait_for(bank.was_asked.wait())
+    await browser_tab.open_as_admin(f"/workflows/{loan.id}")
+
+    await page.get_by_text("Abort and retry…").click()
+    await page.locator("form[action$='/abort']").get_by_label("Reason").fill("the bank sleeps")
+    await click_button(browser_tab, "Abort and retry", "Attempt aborted: it runs again.")
+    assert (await app.wait(loan.id)).status == "FAILED"
+    await page.reload()
+    await expect(errors).to_have_text("Errors1")
+    await page.get_by_text("Close failure…").click()
+    await page.locator("form[action$='/acknowledge']").get_by_label("Reason").fill("paid in cash")
+    await page.get_by_role("button", name="Close failure", exact=True).click()
+
+    await expect(errors).to_have_text("Errors")
+    await expect(page.locator("#status")).to_contain_text("Failed")
+    for line in ("the bank sleeps", "paid in cash"):
+        await expect(page.locator(".timeline > li").filter(has_text=line)).to_contain_text("by admin")
 
 
 @WITH_AND_WITHOUT_SCRIPTS

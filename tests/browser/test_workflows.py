@@ -64,6 +64,24 @@ async def test_the_preview_and_the_result_are_accessible_and_fit_every_window(br
     await browser_tab.check_layout_and_accessibility()
 
 
+async def test_live_updates_are_turned_off_and_on(browser_tab: BrowserTab) -> None:
+    page = browser_tab.page
+    await browser_tab.open_as_admin("/workflows")
+    other = await page.context.new_page()
+    await other.goto(page.url)
+    for window in (page, other):
+        await expect(window.get_by_text("Live", exact=True)).to_be_visible()
+
+    await page.get_by_role("button", name="Live updates").click()
+    await expect(page.get_by_text("Not live", exact=True)).to_be_visible()
+    await start_workflow(browser_tab.site, 4)
+    await expect(other.get_by_role("button", name="1 new: show")).to_be_visible()
+
+    await expect(page.locator("[data-held]")).to_be_hidden()
+    await page.get_by_role("button", name="Live updates").click()
+    await expect(page.get_by_role("button", name="1 new: show")).to_be_visible()
+
+
 async def test_a_fault_is_accessible(browser_tab: BrowserTab) -> None:
     await browser_tab.open_as_admin("/workflows")
     await browser_tab.open_path("/workflows?variable=amount&created_from=soon&sort=colour")
