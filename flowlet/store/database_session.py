@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
+from flowlet.store.bound_statement import BoundStatement
 from flowlet.store.columns import Column, Table
 from flowlet.store.commits import Commit
 from flowlet.store.dialects.base import Dialect
@@ -54,13 +55,13 @@ class DatabaseSession:
     async def fetch_rows(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
         """Return every row as a tuple."""
         await self._check_size(values)
-        records = await self.connection.fetch_all(self._qualify(sql), values)
+        records = await self.connection.fetch_all(BoundStatement(self._qualify(sql), values))
         return [tuple(record._mapping.values()) for record in records]
 
     async def execute(self, sql: str, values: dict[str, Any] | None = None) -> None:
         """Run one statement; its result is ignored, because the drivers disagree about it."""
         await self._check_size(values)
-        await self.connection.execute(self._qualify(sql), values)
+        await self.connection.execute(BoundStatement(self._qualify(sql), values))
 
     async def roll_back(self) -> None:
         """Roll back the open transaction; where that fails, the connection is dropped."""

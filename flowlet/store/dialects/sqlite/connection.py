@@ -32,7 +32,7 @@ class SQLiteConnections:
     begin_sql = begin_handler_sql = "BEGIN IMMEDIATE"
     version_sql = "SELECT sqlite_version()"
     has_pool = False
-    backend = "flowlet.store.dialects.sqlite.work_limit:InterruptibleBackend"
+    backend = "flowlet.store.dialects.sqlite.backend:InterruptibleBackend"
 
     def name_product(self, version: str) -> str:
         """Return "SQLite"."""

@@ -17,9 +17,8 @@ from functools import partial
 from typing import Any
 
 import aiosqlite
-from databases.backends.sqlite import SQLiteBackend, SQLitePool
 
-__all__ = ["INTERRUPTED", "InterruptibleBackend", "get_deadline", "lift_limit", "limit_work"]
+__all__ = ["INTERRUPTED", "InterruptibleConnection", "get_deadline", "lift_limit", "limit_work"]
 
 INTERRUPTED = "interrupted"
 """SQLite's message for a statement that was interrupted."""
@@ -37,7 +36,7 @@ class _WorkLimit:
     def __init__(self, until: float) -> None:
         self.until = until
         self.is_over = False
-        self.pending: tuple[_InterruptibleConnection, asyncio.Future[Any]] | None = None
+        self.pending: tuple[InterruptibleConnection, asyncio.Future[Any]] | None = None
 
     def end(self) -> None:
         """End the statement that runs, or that waits for its turn, and refuse further ones."""
@@ -52,7 +51,7 @@ class _WorkLimit:
 _limit: ContextVar[_WorkLimit | None] = ContextVar("flowlet_sqlite_work_limit", default=None)
 
 
-class _InterruptibleConnection(aiosqlite.Connection):
+class InterruptibleConnection(aiosqlite.Connection):
     """A connection on which the statements of a unit of work end with its time limit."""
 
     def __init__(self, connector: Callable[[], sqlite3.Connection], *, busy_seconds: float) -> None:
@@ -103,27 +102,6 @@ class _InterruptibleConnection(aiosqlite.Connection):
     def _set_busy_seconds(self, seconds: float) -> None:
         """Let a statement wait so long for the lock of another process: this wait cannot be interrupted."""
         self._conn.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}").close()
-
-
-class _InterruptiblePool(SQLitePool):
-    async def acquire(self) -> aiosqlite.Connection:
-        connector = partial(sqlite3.connect, self._database, isolation_level=None, **self._options)
-        connection = _InterruptibleConnection(connector, busy_seconds=self._options["timeout"])
-        await connection.__aenter__()
-        return connection
-
-
-class InterruptibleBackend(SQLiteBackend):
-    """What ``databases`` calls to connect.
-
-    Args:
-        database_url: The URL of the file.
-        options: Those of ``sqlite3.connect``, ``timeout`` among them.
-    """
-
-    def __init__(self, database_url: Any, **options: Any) -> None:
-        super().__init__(database_url, **options)
-        self._pool = _InterruptiblePool(self._database_url, **options)
 
 
 def get_deadline() -> float | None:
