@@ -13,7 +13,7 @@ from tests.web.api.test_permissions import list_endpoints
 from tests.web.app_harness import BASE_URL, AppHarness
 from tests.web.contract.contract_server import ENDLESS_PATHS
 
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "QUERY")
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ import schemathesis
 from hypothesis import strategies as st
 
 BASE_URL, API_KEY = os.environ["FLOWLET_URL"], os.environ["FLOWLET_KEY"]
+SESSION = requests.Session()
+SESSION.headers["X-API-Key"] = API_KEY
 OWN_IDS = {"/api/users/{id}": os.environ["FLOWLET_USER"], "/api/keys/{id}": API_KEY.split("_")[1]}
 UNKNOWN_IDS = {"/api/users/{id}": "9000000000", "/api/keys/{id}": "zzzzzzzz"}
 """Who takes their place: nobody, so the answer is 404."""
@@ -66,14 +68,14 @@ def before_call(context: Any, case: Any, kwargs: Any) -> None:
 def create_instance(workflow: str, variables: dict[str, str]) -> str:
     """Return the id of a new instance: else nearly all requests would be about none, or about one that has ended."""
     body: Any = {"workflowType": workflow, "stateVars": variables}
-    answer = requests.post(f"{BASE_URL}/api/workflows", json=body, headers={"X-API-Key": API_KEY}, timeout=10)
+    answer = SESSION.post(f"{BASE_URL}/api/workflows", json=body, timeout=10)
     return str(answer.json()["id"])
 
 
 def create_schedule() -> str:
     """Return the name of a new schedule of a workflow that ends at once."""
     body = {"workflowType": "Notes", "name": f"schedule-{uuid.uuid4()}", "every": "1 day"}
-    answer = requests.post(f"{BASE_URL}/api/schedules", json=body, headers={"X-API-Key": API_KEY}, timeout=10)
+    answer = SESSION.post(f"{BASE_URL}/api/schedules", json=body, timeout=10)
     return str(answer.json()["name"])
 
 
