@@ -16,12 +16,14 @@ from tests.database_programs import STATEMENT_SECONDS, DatabaseProgram, find_exe
 
 __all__ = ["MARIADB", "TLS_FILES", "MariadbProgram"]
 
+# The columns and indexes as one text each, which the server makes in half the time that Python takes to read the rows.
 MARIADB_SHAPE = (
-    "SELECT table_name, column_name, column_type, is_nullable, column_default, extra, generation_expression, "
-    "collation_name FROM information_schema.columns WHERE table_schema = DATABASE() "
-    "ORDER BY table_name, ordinal_position",
-    "SELECT table_name, index_name, column_name, non_unique, sub_part FROM information_schema.statistics "
-    "WHERE table_schema = DATABASE() ORDER BY table_name, index_name, seq_in_index",
+    "SELECT MD5(GROUP_CONCAT(CONCAT_WS('|', table_name, column_name, column_type, is_nullable, "
+    "IFNULL(column_default, '-'), extra, IFNULL(generation_expression, '-'), IFNULL(collation_name, '-')) "
+    "ORDER BY table_name, ordinal_position)) FROM information_schema.columns WHERE table_schema = DATABASE()",
+    "SELECT MD5(GROUP_CONCAT(CONCAT_WS('|', table_name, index_name, column_name, non_unique, IFNULL(sub_part, '-')) "
+    "ORDER BY table_name, index_name, seq_in_index)) FROM information_schema.statistics "
+    "WHERE table_schema = DATABASE()",
     "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()",
     "SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()",
     "SELECT migration, step FROM flowlet_schema_version ORDER BY migration, step",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowlet.clock import Duration
 from flowlet.definition.limits.limit_policy import limits_to_json
+from flowlet.definition.model_shape import build_schema
 from flowlet.instance.keep_period import format_keep_period
 from flowlet.workflow.keep import Keep
 from flowlet.workflow.retry import Retry
@@ -30,7 +31,7 @@ def build_document(definition: Definition) -> dict[str, Any]:
         "keep": _keep_to_json(definition.keep),
         "limits": limits_to_json(definition.limits),
         "retry": _retry_to_json(definition.retry),
-        "variables": definition.vars.model_json_schema() if definition.vars else {"type": "object"},
+        "variables": build_schema(definition.vars) if definition.vars else {"type": "object"},
         "varsVersion": definition.vars_version,
         "schedules": [schedule.to_json() for schedule in definition.schedules],
         "states": [_state_to_json(state) for state in definition.states.values()],
@@ -68,7 +69,7 @@ def _state_to_json(state: StateDefinition) -> dict[str, Any]:
         "retry": _retry_to_json(state.retry),
         "timeoutSeconds": state.timeout.total_seconds() if state.timeout else None,
         "onError": state.on_error,
-        "form": state.form.model_json_schema() if state.form else None,
+        "form": build_schema(state.form) if state.form else None,
         "messages": [{"name": one.name, "schema": one.build_schema()} for one in state.messages],
         "deadlineSeconds": state.deadline.total_seconds() if state.deadline else None,
         "onDeadline": state.on_deadline,

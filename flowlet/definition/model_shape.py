@@ -8,6 +8,7 @@ and compared with each write.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,16 @@ from typing import Any
 
 from pydantic import AliasChoices, AliasPath, BaseModel, RootModel
 
-__all__ = ["ModelNames", "ModelShape", "build_shape", "get_names", "list_models", "list_object_fields", "walk_schema"]
+__all__ = [
+    "ModelNames",
+    "ModelShape",
+    "build_schema",
+    "build_shape",
+    "get_names",
+    "list_models",
+    "list_object_fields",
+    "walk_schema",
+]
 
 _EXACT_NODES = frozenset(
     {
@@ -98,6 +108,21 @@ def get_names(model: type[BaseModel]) -> ModelNames:
         frozenset(field.alias or name for name, field in computed.items()),
         model.model_config.get("extra") == "allow" or issubclass(model, RootModel),
     )
+
+
+def build_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return a model's JSON schema, which is the caller's own: pydantic makes one anew in a millisecond.
+
+    Raises:
+        PydanticUserError: If a field has a type that JSON cannot represent.
+        NameError: If one has a type that is not defined.
+    """
+    return copy.deepcopy(_read_schema(model))
+
+
+@lru_cache(maxsize=1_000)
+def _read_schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
 
 
 def list_models(model: type[BaseModel]) -> tuple[type[BaseModel], ...]:

@@ -14,6 +14,7 @@ from flowlet.definition.dependencies import format_type
 from flowlet.definition.limits.limit_faults import find_limit_faults
 from flowlet.definition.messages.message_faults import find_message_faults
 from flowlet.definition.model_faults import find_model_faults
+from flowlet.definition.model_shape import build_schema
 from flowlet.definition.module_source import ModuleSource
 from flowlet.definition.people.question_faults import find_question_faults
 from flowlet.definition.return_faults import find_return_faults
@@ -117,7 +118,7 @@ def _check_model(model: object, option_name: str, owner: str) -> Iterator[str]:
         yield f"{message}\nGive the class of the model."
         return
     try:
-        model.model_json_schema()
+        build_schema(model)
     except (PydanticUserError, NameError) as error:
         cure = "Give each field a type that JSON can represent and that is defined when the module has been imported."
         yield f"{option_name} of {owner}: {model.__name__} has no JSON schema: {str(error).splitlines()[0]}\n{cure}"

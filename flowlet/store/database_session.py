@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from flowlet.store.bound_statement import BoundStatement
 from flowlet.store.columns import Column, Table
 from flowlet.store.commits import Commit
 from flowlet.store.dialects.base import Dialect
+from flowlet.store.dialects.bound_statement import BoundStatement
 
 __all__ = ["DatabaseSession", "build_in_list"]
 

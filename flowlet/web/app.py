@@ -54,7 +54,7 @@ from flowlet.web.console.pages import workflows as workflow_pages
 from flowlet.web.deadline import DeadlineQuart
 from flowlet.web.embedding.prefix import install_prefix
 from flowlet.web.openapi import document
-from flowlet.web.paths import IdConverter, NameConverter
+from flowlet.web.paths import IdConverter, NameConverter, PathRule
 from flowlet.web.services import EXTENSION_NAME, Services, get_services
 
 __all__ = ["API_BLUEPRINTS", "CONSOLE_BLUEPRINTS", "SECURITY_HEADERS", "create_app"]
@@ -137,6 +137,7 @@ def create_app(services: Services) -> Quart:
         services: The services of its views, which call ``flowlet.web.services.get_services()``.
     """
     app = DeadlineQuart("flowlet.web", static_folder=None)
+    app.url_rule_class = PathRule
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body
     app.url_map.converters |= {"int": IdConverter, "path": NameConverter}
     app.url_map.merge_slashes = False  # "a//b" is another external id than "a/b"

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 from quart import request
+from quart.routing import QuartRule
 from werkzeug.routing import IntegerConverter, PathConverter
 
 __all__ = [
@@ -13,6 +16,7 @@ __all__ = [
     "MAX_REDIRECT_LENGTH",
     "IdConverter",
     "NameConverter",
+    "PathRule",
     "get_request_target",
     "is_api",
     "is_browser_request",
@@ -38,6 +42,25 @@ class NameConverter(PathConverter):
 
     regex = ".+?"
     part_isolating = False
+
+
+class PathRule(QuartRule):
+    """A route, whose functions that build its address are compiled when they are first called.
+
+    No page of Flowlet builds an address from a route; an extension of the application may. For all routes that
+    compilation takes most of the time in which the application is made.
+    """
+
+    def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
+        compiled: Callable[..., tuple[str, str]] | None = None
+
+        def build(rule: PathRule, /, **values: Any) -> tuple[str, str]:
+            nonlocal compiled
+            if compiled is None:
+                compiled = super(PathRule, rule)._compile_builder(append_unknown)
+            return compiled(rule, **values)
+
+        return build
 
 
 def is_api(path: str) -> bool:

@@ -18,6 +18,9 @@ from tests.definition.definitions import (
     build_random_definition,
 )
 
+# The random layouts are computed once, by one worker.
+pytestmark = pytest.mark.xdist_group(__name__)
+
 LineSegment = tuple[Point, Point]
 
 BOX_SIZE, LABEL_SIZE = Size(100, 34), Size(60, 18)

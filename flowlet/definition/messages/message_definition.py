@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from flowlet.definition.codec import ModelCodec
+from flowlet.definition.model_shape import build_schema
 from flowlet.definition.outside_values import to_plain
 from flowlet.errors import VariablesError
 from flowlet.instance.json_text import write_json
@@ -65,4 +66,4 @@ class MessageDefinition:
 
     def build_schema(self) -> dict[str, Any]:
         """Return the JSON schema of its body."""
-        return {"type": "object"} if self.model is None else self.model.model_json_schema()
+        return {"type": "object"} if self.model is None else build_schema(self.model)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flowlet.definition.definition import Definition
+from flowlet.definition.model_shape import build_schema
 from flowlet.errors import VariablesError
 from flowlet.web.openapi.docstrings import describe_properties
 from flowlet.web.openapi.spelled_schemas import build_spelled_schema
@@ -61,7 +62,7 @@ def build_create_conditions(
         key = _format_component_name(definition)
         reference = {"$ref": f"{ref_prefix}{key}"}
         spelled = build_spelled_schema(schemas[key], schemas, reference["$ref"]) if definition.vars else reference
-        is_needed = definition.vars is not None and bool(definition.vars.model_json_schema().get("required"))
+        is_needed = definition.vars is not None and bool(build_schema(definition.vars).get("required"))
         for name, other, schema in (("vars", "stateVars", reference), ("stateVars", "vars", spelled)):
             given = schema if is_needed else {"anyOf": [schema, {"type": "null"}]}
             properties = {"workflowType": {"const": definition.name}, name: given, other: {"type": "null"}}
@@ -112,7 +113,7 @@ def _build_type_condition(definition: Definition, then: dict[str, Any]) -> dict[
 
 
 def _build_example(definition: Definition) -> dict[str, Any] | None:
-    schema = definition.vars.model_json_schema() if definition.vars else {}
+    schema = build_schema(definition.vars) if definition.vars else {}
     values = {name: _pick_sample_value(inner) for name, inner in schema.get("properties", {}).items()}
     try:
         definition.validate_vars(values)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from typing import Any
 
 import pytest
+from werkzeug.routing import Rule
 
 from flowlet.web.app import create_app
 from flowlet.web.openapi.document import format_path_template
+from flowlet.web.paths import IdConverter
 from tests.web.api.test_permissions import list_endpoints
 from tests.web.app_harness import BASE_URL, AppHarness
 from tests.web.contract.contract_server import ENDLESS_PATHS
@@ -100,3 +103,14 @@ def test_no_two_routes_stand_at_one_path_with_one_method(app_harness: AppHarness
     ]
 
     assert len(named) == len(set(named))
+
+
+def test_each_route_builds_the_address_that_the_framework_would(app_harness: AppHarness) -> None:
+    for rule in create_app(app_harness.services).url_map.iter_rules():
+        values: dict[str, Any] = {
+            name: 7 if isinstance(converter, IdConverter) else "a b/ü" for name, converter in rule._converters.items()
+        }
+        for others in ({}, {"page": "2"}):
+            framework = Rule._compile_builder(rule, bool(others))
+
+            assert rule.build({**values, **others}, bool(others)) == framework(rule, **values, **others), rule.rule

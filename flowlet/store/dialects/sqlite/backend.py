@@ -62,15 +62,18 @@ class _OneHopConnection(SQLiteConnection):
 
     async def execute(self, query: Any) -> Any:
         """Run a statement; return the number of the row that was inserted last, or how many rows were changed."""
-        sql, values, *_ = self._compile(query)
+        compiled: Any = self._compile(query)
+        sql, values, *_ = compiled
         return await self._run(sql, values, _get_result)
 
     async def _fetch_records(self, query: Any, fetch: Callable[[sqlite3.Cursor], list[Any]]) -> list[Record]:
-        sql, values, columns, context = self._compile(query)
+        compiled: Any = self._compile(query)
+        sql, values, columns, context = compiled
         rows, description = await self._run(sql, values, lambda cursor: (fetch(cursor), cursor.description))
         if not rows:
             return []
-        metadata: Any = CursorResultMetaData(context, description)
+        build_metadata: Any = CursorResultMetaData
+        metadata = build_metadata(context, description)
         maps = create_column_maps(columns)
         made = [Row(metadata, metadata._processors, metadata._keymap, row) for row in rows]
         return [Record(row, columns, self._dialect, maps) for row in made]

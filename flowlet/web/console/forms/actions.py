@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import StateDefinition
+from flowlet.definition.model_shape import build_schema
 from flowlet.errors import (
     DurationError,
     RefusedError,
@@ -121,7 +122,7 @@ def build_model_controls(model: type[BaseModel] | None) -> tuple[Control, ...]:
 
     They are cached, because pydantic takes most of a millisecond to build a schema.
     """
-    return build_controls(model.model_json_schema() if model else None)
+    return build_controls(build_schema(model) if model else None)
 
 
 def read_version(submitted: Form, subject: str = "workflow") -> int:

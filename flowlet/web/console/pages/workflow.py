@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as Redirection
 
 from flowlet.accounts.roles import Role
 from flowlet.definition.definition import Definition, StateDefinition
+from flowlet.definition.model_shape import build_schema
 from flowlet.errors import VariablesError
 from flowlet.instance.action import Action
 from flowlet.instance.instance import Instance
@@ -230,7 +231,7 @@ def _find_definition(instance: Instance) -> InstanceDefinition:
         definition,
         state,
         build_answer_controls(state),
-        build_controls(definition.vars.model_json_schema() if definition.vars else None),
+        build_controls(build_schema(definition.vars) if definition.vars else None),
     )
 
 

@@ -80,7 +80,7 @@ class BoundStatement:
 
         Raises:
             sqlalchemy.exc.ArgumentError: If the text does not have one of the names.
-            sqlalchemy.exc.StatementError: If one of its names has no value.
+            sqlalchemy.exc.InvalidRequestError: If one of its names has no value.
         """
         values = self._values
         key = (type(dialect), self._sql, *values, *map(type, values.values()))
