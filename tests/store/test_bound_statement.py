@@ -45,7 +45,8 @@ def test_it_is_compiled_as_databases_does(compile_statement: Callable[[Any], tup
 
 
 def test_without_values_it_is_compiled_as_databases_does(compile_statement: Callable[[Any], tuple[Any, ...]]) -> None:
-    for values in (None, {}):
+    no_values: list[dict[str, Any] | None] = [None, {}]
+    for values in no_values:
         ours = compile_statement(BoundStatement("SELECT 1", values))
 
         assert ours == compile_statement(Connection._build_query("SELECT 1", values))
@@ -85,7 +86,8 @@ def test_no_value_is_kept_and_only_so_many_texts(
     compile_statement: Callable[[Any], tuple[Any, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bound_statement, "MAX_TEXTS", 3)
-    monkeypatch.setattr(bound_statement, "_texts", texts := {})
+    texts: dict[Any, Any] = {}
+    monkeypatch.setattr(bound_statement, "_texts", texts)
     long = "x" * 5000
     for number in range(10):
         compile_statement(BoundStatement(f"SELECT {number}, :a", {"a": long}))

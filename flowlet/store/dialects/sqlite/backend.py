@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 from databases.backends.common.records import Record, Row, create_column_maps
@@ -51,11 +51,11 @@ class _InterruptiblePool(SQLitePool):
 class _OneHopConnection(SQLiteConnection):
     """A connection of ``databases`` that uses up its cursor where it makes it: in the thread."""
 
-    async def fetch_all(self, query: Any) -> list[Record]:
+    async def fetch_all(self, query: Any) -> list[Any]:
         """Return every row."""
         return await self._fetch_records(query, sqlite3.Cursor.fetchall)
 
-    async def fetch_one(self, query: Any) -> Record | None:
+    async def fetch_one(self, query: Any) -> Any:
         """Return the first row, or None."""
         found = await self._fetch_records(query, lambda cursor: cursor.fetchmany(1))
         return found[0] if found else None
@@ -66,16 +66,16 @@ class _OneHopConnection(SQLiteConnection):
         sql, values, *_ = compiled
         return await self._run(sql, values, _get_result)
 
-    async def _fetch_records(self, query: Any, fetch: Callable[[sqlite3.Cursor], list[Any]]) -> list[Record]:
+    async def _fetch_records(self, query: Any, fetch: Callable[[sqlite3.Cursor], list[Any]]) -> list[Any]:
         compiled: Any = self._compile(query)
         sql, values, columns, context = compiled
         rows, description = await self._run(sql, values, lambda cursor: (fetch(cursor), cursor.description))
         if not rows:
             return []
-        build_metadata: Any = CursorResultMetaData
-        metadata = build_metadata(context, description)
+        metadata: Any = CursorResultMetaData(context, description)
+        build_row = cast(Any, Row)  # its base class is compiled, and says nothing of its values
         maps = create_column_maps(columns)
-        made = [Row(metadata, metadata._processors, metadata._keymap, row) for row in rows]
+        made = [build_row(metadata, metadata._processors, metadata._keymap, row) for row in rows]
         return [Record(row, columns, self._dialect, maps) for row in made]
 
     async def _run(self, sql: str, values: list[Any], use: Callable[[sqlite3.Cursor], T]) -> T:
