@@ -38,6 +38,7 @@ class Traffic:
         random: Where choices are drawn from.
         creates_per_second: How many workflows are created in a second.
         prefix: How the external ids begin.
+        first_number: The number of the first workflow, on which its path depends.
 
     Attributes:
         requested: The external ids of all creates that were sent.
@@ -54,6 +55,7 @@ class Traffic:
         *,
         creates_per_second: float,
         prefix: str = "voyage",
+        first_number: int = 0,
     ) -> None:
         self.requested: set[str] = set()
         self.acknowledged: set[str] = set()
@@ -63,6 +65,7 @@ class Traffic:
         self._key = key
         self._random = random
         self._prefix = prefix
+        self._first_number = first_number
         self._interval = 1 / creates_per_second
         self._least_count = 0
         self._is_closing = threading.Event()
@@ -92,11 +95,11 @@ class Traffic:
                 thread.join()
 
     def _create_workflows(self, random: Random) -> None:
-        number = 0
+        number = self._first_number
         unanswered: deque[int] = deque()
         with httpx.Client() as http:
             while not self._is_closed.wait(self._interval):
-                if not self._is_closing.is_set() or number < self._least_count:
+                if not self._is_closing.is_set() or number - self._first_number < self._least_count:
                     unanswered.append(number)
                     number += 1
                 elif not unanswered:

@@ -30,6 +30,8 @@ REST_SECONDS = 30.0
 REST_SAMPLES = 8
 """How many samples in a row have to be the same for a process that is at rest."""
 REST_INTERVAL_SECONDS = 0.5
+FIRST_NUMBER = 3
+"""The voyage before it has hundreds of children at once: in a short load the threads that they take seem a leak."""
 OPEN_COUNT = "SELECT COUNT(*) FROM flowlet_workflow WHERE status NOT IN ('FINISHED', 'FAILED', 'CANCELLED')"
 TRANSITION_COUNT = "SELECT COUNT(*) FROM flowlet_action WHERE kind = 'TRANSITION'"
 
@@ -162,6 +164,7 @@ class _SteadyRun:
             Random(self._random.random()),
             creates_per_second=plan.creates_per_second,
             prefix=prefix,
+            first_number=FIRST_NUMBER,
         )
         visitors = Visitors(
             self._observer.address,
