@@ -74,7 +74,7 @@ async def open_server_pair(database: str) -> AsyncIterator[ServerPair]:
 @contextmanager
 def start_primary_and_standby(database: str) -> Iterator[tuple[DatabaseServer, DatabaseServer]]:
     """Start a primary with an empty database, and its standby, for the length of the block."""
-    primary = DatabaseServer.of(POSTGRES)
+    primary = DatabaseServer.of(POSTGRES, is_durable=True)  # a standby has what the primary has flushed
     try:
         maintenance = primary.build_url(POSTGRES.maintenance_database)
         POSTGRES.execute_statement(maintenance, POSTGRES.build_create_statement(database))
