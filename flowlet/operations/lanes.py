@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 from flowlet.clock import to_datetime
 from flowlet.errors import RefusedError, UnknownWorkflowError
@@ -12,10 +11,7 @@ from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.opening import Store
 from flowlet.text import MAX_IDENTIFIER_LENGTH, MAX_REASON_LENGTH, clean_text
 
-if TYPE_CHECKING:
-    from flowlet.operations.service import Operations
-
-__all__ = ["LaneOperations", "describe_lane", "describe_lane_pause", "explain_wait"]
+__all__ = ["LaneOperations", "describe_lane", "describe_lane_pause"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +76,18 @@ class LaneOperations:
 
     async def explain_wait(self, instance: Instance) -> str | None:
         """Return which paused lane keeps an instance from running, in one sentence; None if none does."""
-        due = instance.next_activation_us
-        if instance.status not in (Status.NEW, Status.IN_PROGRESS) or due is None or due > self._store.clock.now():
+        return self.explain_pause(instance, await self.find_pause(instance)) if self._is_due(instance) else None
+
+    def explain_pause(self, instance: Instance, pause: LanePause | None) -> str | None:
+        """Return in one sentence that the pause of an instance's lane keeps it from running; None if it does not."""
+        if pause is None or not self._is_due(instance):
             return None
-        pause = await self.find_pause(instance)
-        return None if pause is None else f"It waits because {describe_lane_pause(pause)}."
+        return f"It waits because {describe_lane_pause(pause)}."
+
+    def _is_due(self, instance: Instance) -> bool:
+        due = instance.next_activation_us
+        is_runnable = instance.status in (Status.NEW, Status.IN_PROGRESS)
+        return is_runnable and due is not None and due <= self._store.clock.now()
 
     async def find_pause(self, instance: Instance) -> LanePause | None:
         """Return the pause of an instance's group, or of its workflow; None if neither is paused, or it has ended."""
@@ -92,15 +95,6 @@ class LaneOperations:
             return None
         paused = await self.list_paused()
         return next((pause for pause in paused if pause.includes(instance.type, instance.group)), None)
-
-
-async def explain_wait(operations: Operations, instance: Instance) -> str | None:
-    """Return what keeps a due instance from running, a paused lane or a limit, in one sentence; None if neither does.
-
-    Raises:
-        StoreUnavailableError: If the database is unavailable.
-    """
-    return await operations.lanes.explain_wait(instance) or await operations.limits.explain_wait(instance)
 
 
 def describe_lane(kind: LaneKind, name: str) -> str:

@@ -25,7 +25,6 @@ from flowlet.instance.action import Action
 from flowlet.instance.instance import Instance
 from flowlet.instance.message import Sent
 from flowlet.instance.new_instance import Created
-from flowlet.operations.lanes import explain_wait
 from flowlet.operations.people.inbox import InboxRequest, read_person_inbox
 from flowlet.operations.requested_state import RequestedState
 from flowlet.operations.schedule_times import BackfillResult, ScheduledTime
@@ -163,7 +162,8 @@ class DatabaseTarget:
 
     async def explain_wait(self, instance: Instance) -> str | None:
         """Return what keeps a due instance from running."""
-        return await explain_wait(self._operations, instance)
+        operations = self._operations
+        return await operations.lanes.explain_wait(instance) or await operations.limits.explain_wait(instance)
 
     async def read_history(self, id: int) -> Sequence[Action]:
         """Return the history of an instance."""

@@ -36,7 +36,7 @@ class _CompiledText:
         compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
         compiled.construct_params()  # it refuses a name without a value
         for name in _KEPT_ATTRIBUTES:
-            setattr(self, name, getattr(compiled, name, None))
+            setattr(self, name, getattr(compiled, name))
 
 
 _texts: dict[tuple[Any, ...], _CompiledText] = {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pydantic import ConfigDict
 
 from flowlet.instance.instance import Instance
-from flowlet.operations.lanes import explain_wait
 from flowlet.web.api.examples import EXAMPLE_WORKFLOW
 from flowlet.web.api.limits.lanes import LanePauseResponse
 from flowlet.web.api.responses import WorkflowResponse
@@ -36,8 +35,9 @@ async def read_workflow_detail(instance: Instance) -> WorkflowDetailResponse:
     """Return the response for an instance, after a look at the lanes that are paused, and at the limit of its state."""
     operations = get_services().operations
     pause = await operations.lanes.find_pause(instance)
+    reason = operations.lanes.explain_pause(instance, pause) or await operations.limits.explain_wait(instance)
     return WorkflowDetailResponse(
         **dict(WorkflowResponse.of(instance)),
         lane_pause=None if pause is None else LanePauseResponse.of(pause),
-        wait_reason=await explain_wait(operations, instance),
+        wait_reason=reason,
     )
