@@ -28,6 +28,8 @@ class ExpressionDialect(Protocol):
     """The condition of the rows that the due index lists with a time, in words that let it be used."""
     is_queued_sql: str
     """The condition of the rows that the due index lists, for a statement that has another one of the time."""
+    has_next_sql: tuple[str, ...]
+    """Conditions of which each instance that has a next activation meets one, in words that let an index be used."""
     due_index_has_all_groups: bool
     """Whether the due index also lists the groups of instances that have ended."""
     next_group_sql: str

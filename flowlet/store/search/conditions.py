@@ -13,21 +13,18 @@ from flowlet.store.dialects.json_path import is_position
 from flowlet.store.gates.gated_instances import VERSION_GATES_END
 from flowlet.store.search.prefix import build_prefix_search
 from flowlet.store.search.query import CONTAINS, TIME_COLUMNS, SearchQuery, VariableFilter
-from flowlet.store.tables import HAS_BUSINESS_KEY, IS_CANCELLED, IS_NOT_DONE, IS_READY, IS_RETRYING
+from flowlet.store.tables import HAS_BUSINESS_KEY, IS_CANCELLED, IS_NOT_DONE, IS_RETRYING
 
 __all__ = ["UNINDEXED_STATUSES", "build_conditions", "build_name_condition"]
 
 UNINDEXED_STATUSES = frozenset({Status.FINISHED, Status.CANCELLED})
 """The statuses that the index of statuses leaves out."""
 
-# The last condition follows from the one before it. SQLite uses the index of statuses only where it is said.
-_IS_SCHEDULED = f"next_activation IS NOT NULL AND {IS_READY} AND {IS_NOT_DONE}"
-
 
 def build_conditions(query: SearchQuery, session: DatabaseSession) -> tuple[list[str], dict[str, Any]]:
     """Return the conditions, each to be joined by AND, and the values of their binds.
 
-    Those that depend on the names of states are in ``renamed_states``.
+    Those that depend on the names of states are in ``renamed_states``; that of ``has_next`` is the dialect's.
     """
     parts: list[str] = []
     values: dict[str, Any] = {}
@@ -68,8 +65,6 @@ def _build_status_conditions(query: SearchQuery) -> tuple[list[str], dict[str, A
         sign = "" if query.waits_for_version else "NOT "
         parts.append(f"{sign}(gate IS NOT NULL AND gate > :gates_start AND gate < :gates_end)")
         values |= {"gates_start": GATE_PREFIX, "gates_end": VERSION_GATES_END}
-    if query.has_next:
-        parts.append(_IS_SCHEDULED)
     return parts, values
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -25,6 +26,8 @@ __all__ = ["SteadyPlan", "SteadyResult", "run_steady_load"]
 
 END_SECONDS = 60.0
 """How long what is open after the load may take to end."""
+BUSY_SECONDS = 60.0
+"""For how long a process may answer that it is too busy: it is, by itself, for some seconds after each large spawn."""
 REST_SECONDS = 30.0
 """How long a process may take to come to rest after a load."""
 REST_SAMPLES = 8
@@ -123,7 +126,14 @@ class _Observer:
         )
 
     def _read_task_count(self) -> int:
-        answer = self._client.get("/metrics").raise_for_status()
+        answers: list[httpx.Response] = []
+
+        def is_answered() -> bool:
+            answers.append(self._client.get("/metrics"))
+            return answers[-1].status_code != HTTPStatus.SERVICE_UNAVAILABLE
+
+        wait_until(is_answered, timeout_seconds=BUSY_SECONDS)
+        answer = answers[-1].raise_for_status()
         families = text_string_to_metric_families(answer.text)
         (tasks,) = [family.samples[0].value for family in families if family.name == "flowlet_tasks"]
         return int(tasks)

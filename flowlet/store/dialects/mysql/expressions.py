@@ -18,7 +18,7 @@ from flowlet.store.dialects.mysql.schema import (
     GATED_STATUS_COLUMN,
 )
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, GATE_INDEX, WORKFLOW
+from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, GATE_INDEX, IS_NOT_DONE, IS_READY, WORKFLOW
 
 __all__ = ["MySQLExpressions"]
 
@@ -37,6 +37,7 @@ class MySQLExpressions:
     due_column = DUE_COLUMN
     is_scheduled_sql = f"{DUE_COLUMN} > 0"
     is_queued_sql = f"{DUE_COLUMN} IS NOT NULL"
+    has_next_sql = (f"{IS_READY} AND {IS_NOT_DONE} AND next_activation IS NOT NULL",)
     due_index_has_all_groups = True
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE executor_group > :last"
     due_index_sql = f"{WORKFLOW} FORCE INDEX ({DUE_INDEX.name})"

@@ -8,7 +8,7 @@ from typing import Any
 from flowlet.store.dialects.gate_lines import build_gate_lines_sql
 from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.tables import IS_QUEUED, WORKFLOW
+from flowlet.store.tables import IS_GATED, IS_QUEUED, IS_READY, WORKFLOW
 
 __all__ = ["PostgresExpressions"]
 
@@ -26,6 +26,8 @@ class PostgresExpressions:
     due_column = "next_activation"
     is_scheduled_sql = f"{IS_QUEUED} AND next_activation > 0"
     is_queued_sql = IS_QUEUED
+    # Apart, because those of the due index are sorted without reading their rows: an eighth of the time for 28,000.
+    has_next_sql = tuple(f"{one} AND {IS_READY} AND next_activation IS NOT NULL" for one in ("gate IS NULL", IS_GATED))
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
     due_index_sql = WORKFLOW.name
