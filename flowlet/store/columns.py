@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from enum import Enum
-from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 __all__ = [
@@ -149,29 +148,27 @@ class RowEncoder:
     Attributes:
         columns: The columns, in the order of the values.
         names: Their names.
+        encode: Returns the values of a record, in the order of the columns.
     """
 
     def __init__(self, columns: Sequence[Column], *, fields: Mapping[str, str] | None = None) -> None:
         """Prepare the encoding.
 
         Args:
-            columns: The columns, in the order of the values; at least two.
+            columns: The columns, in the order of the values.
             fields: By column the attribute of the record, where it is not the column's own.
         """
         renamed = fields or {}
         self.columns = tuple(columns)
         self.names = tuple(column.name for column in columns)
-        self._read = attrgetter(*(renamed.get(column.name, column.attribute) for column in columns))
-        self._encoders = tuple(
-            (place, column.codec.encode) for place, column in enumerate(columns) if column.codec.encode is not None
-        )
-
-    def encode(self, record: Any) -> list[Any]:
-        """Return the values of a record, in the order of the columns."""
-        values = list(self._read(record))
-        for place, encode in self._encoders:
-            values[place] = encode(values[place])
-        return values
+        # Code of its own takes less than half of the time of a loop: each transition is encoded, and each line.
+        encoders = {f"encode_{column.name}": column.codec.encode for column in columns if column.codec.encode}
+        values = [f"record.{renamed.get(column.name, column.attribute)}" for column in columns]
+        parts = [
+            f"encode_{name}({value})" if f"encode_{name}" in encoders else value
+            for name, value in zip(self.names, values, strict=True)
+        ]
+        self.encode: Callable[[Any], list[Any]] = eval(f"lambda record: [{', '.join(parts)}]", encoders)  # noqa: S307 - the names of columns and of fields
 
     def encode_binds(self, record: Any) -> dict[str, Any]:
         """Return the values of a record by the names of the columns, for a statement with ``:named`` binds."""

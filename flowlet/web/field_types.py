@@ -67,8 +67,9 @@ _FORMER_STATUSES = {
 }
 """Statuses of GopherFlow, and those that mean the same here: an instance that is claimed is EXECUTING."""
 NOT_BLANK_PATTERN = r"\S"
-NO_CONTROL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
 """The pattern of a text that is not only white space."""
+NO_CONTROL_PATTERN = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]*$"
+"""The pattern of a text without line ends and other control characters."""
 
 
 def _convert_empty_to_none(value: T) -> T | None:
@@ -212,7 +213,16 @@ SearchedVariables = Annotated[
     _build_schema(
         "object",
         maxProperties=MAX_VARIABLES,
-        propertyNames={"minLength": 1, "maxLength": MAX_IDENTIFIER_LENGTH, "pattern": r'^[^"\\\x00-\x1f]+$'},
+        propertyNames={
+            "minLength": 1,
+            "maxLength": MAX_IDENTIFIER_LENGTH,
+            "pattern": r'^[^-"\\\x00-\x1f][^"\\\x00-\x1f]*$',
+            "not": {"pattern": r"^\s*([<>]=?|~)$"},
+        },
+        patternProperties={
+            r"[<>]=?$": {"type": ["string", "number"], "maxLength": MAX_SEARCHED_TEXT_LENGTH},
+            r"~$": {"type": "string", "minLength": 1, "maxLength": MAX_SEARCHED_TEXT_LENGTH},
+        },
         additionalProperties={
             "anyOf": [
                 {"type": "string", "maxLength": MAX_SEARCHED_TEXT_LENGTH},
@@ -227,7 +237,14 @@ StateName = Annotated[str, Field(min_length=1, max_length=MAX_IDENTIFIER_LENGTH)
 WaitSeconds = Annotated[float | None, Field(ge=0, le=3600)]
 WaitStates = Annotated[list[str], Field(max_length=100)]
 
-_NAME_SCHEMA = _build_schema("string", is_optional=False, minLength=1, maxLength=MAX_NAME_LENGTH, format="name")
+_NAME_SCHEMA = _build_schema(
+    "string",
+    is_optional=False,
+    minLength=1,
+    maxLength=MAX_NAME_LENGTH,
+    pattern=NO_CONTROL_PATTERN,
+    format="name",
+)
 Username = Annotated[str, AfterValidator(_convert_user_error(normalize_name)), _NAME_SCHEMA]
 KeyName = Annotated[
     str, AfterValidator(_convert_user_error(partial(normalize_name, subject="an API key's name"))), _NAME_SCHEMA

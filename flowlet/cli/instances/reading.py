@@ -165,7 +165,7 @@ def show(instance: str, *, is_traceback: bool, as_json: bool) -> None:
         _print_traceback(found, history, as_json=as_json)
     elif as_json:
         lines = [serialize_action(action) for action in history]
-        extra = {"wait_reason": wait_reason, "unmade_children": unmade, "history": lines}
+        extra = {"waitReason": wait_reason, "unmadeChildren": unmade, "history": lines}
         click.echo(format_json({**serialize_instance(found), **extra}))
     else:
         _print_instance(found, wait_reason, unmade, history)

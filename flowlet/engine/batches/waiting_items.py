@@ -81,8 +81,16 @@ class WaitingItems(Generic[T]):
         return items
 
     def _get_queue(self, rank: Rank) -> deque[T]:
-        return self._sources.setdefault(rank.priority, {}).setdefault(rank.source, deque())
+        sources = self._sources.get(rank.priority)
+        if sources is None:
+            sources = self._sources[rank.priority] = {}
+        queue = sources.get(rank.source)
+        if queue is None:
+            queue = sources[rank.source] = deque()
+        return queue
 
     def _find_priority(self, above: int | None) -> int:
+        if len(self._sources) == 1:
+            return next(iter(self._sources))
         is_low_turn = above is None and self._turn % LOW_TURN == LOW_TURN - 1
         return min(self._sources) if is_low_turn else max(self._sources)

@@ -265,7 +265,7 @@ def test_show_says_how_many_children_are_still_to_be_made(doors: Doors, target: 
     shown = doors.run(target, "show", str(id)).stdout
 
     assert re.search(r"children made\W+200 of 300", shown)
-    assert json.loads(doors.run(target, "show", str(id), "--json").stdout)["unmade_children"] == 100
+    assert json.loads(doors.run(target, "show", str(id), "--json").stdout)["unmadeChildren"] == 100
 
 
 @pytest.mark.parametrize("target", ["database", "server"])
@@ -278,11 +278,11 @@ def test_show_says_which_paused_lane_an_instance_waits_for(doors: Doors, target:
     shown = doors.run(target, "show", id, "--json").stdout
     doors.run(target, "lane", "resume", "group", target)
 
-    reason = json.loads(shown)["wait_reason"]
+    reason = json.loads(shown)["waitReason"]
     assert re.fullmatch(
         rf"It waits because the executor group '{target}' is paused by \w+ since .*: an upgrade\.", reason
     )
-    assert json.loads(doors.run(target, "show", id, "--json").stdout)["wait_reason"] is None
+    assert json.loads(doors.run(target, "show", id, "--json").stdout)["waitReason"] is None
 
 
 def test_a_limit_and_a_lane_change_through_both_alike(doors: Doors) -> None:

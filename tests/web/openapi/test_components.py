@@ -120,6 +120,12 @@ BODY_CASES = [
     ("SearchRequest", {"stateVars": dict.fromkeys("abcdef")}, False),
     ("SearchRequest", {"stateVars": {'a"': 1}}, False),
     ("SearchRequest", {"stateVars": {"a": [1]}}, False),
+    ("SearchRequest", {"stateVars": {"a<": "", "b >=": 3, "c~": "x", "d=": None}}, True),
+    ("SearchRequest", {"stateVars": {"a<": None}}, False),
+    ("SearchRequest", {"stateVars": {"a >=": False}}, False),
+    ("SearchRequest", {"stateVars": {"a~": ""}}, False),
+    ("SearchRequest", {"stateVars": {" <": 1}}, False),
+    ("SearchRequest", {"stateVars": {"-a": 1}}, False),
     ("SearchRequest", {"stateVars": {"a": "x" * 2001}}, False),
     ("SearchRequest", {"businessKey": "x" * 256}, False),
     ("SearchRequest", {"prefix": "x" * 256}, False),
@@ -140,6 +146,7 @@ BODY_CASES = [
     ("CreateUserRequest", {"username": "", "password": "long enough"}, False),
     ("CreateApiKeyRequest", {"name": "ci", "expiresIn": None, "username": None}, True),
     ("CreateApiKeyRequest", {"name": "ci", "expiresIn": {}}, False),
+    ("CreateApiKeyRequest", {"name": "c\x94i"}, False),
 ]
 ENDPOINT_BY_SCHEMA = {
     "StateVarsRequest": "/api/workflows/{id}/statevars",
