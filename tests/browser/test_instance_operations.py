@@ -79,6 +79,14 @@ async def site(bank: LoanBank, tmp_path_factory: pytest.TempPathFactory) -> Asyn
         yield ServedSite(str(client.base_url).rstrip("/"), app, client)
 
 
+async def let_hours_pass(app: Flowlet, id: int) -> None:
+    """Date the beginning of an attempt back, so that it runs far too long."""
+    hours = {"hours": 2 * 3_600_000_000, "id": id}
+    sql = "UPDATE flowlet_workflow SET claimed = claimed - :hours, modified = modified - :hours WHERE id = :id"
+    async with open_store(app.settings.database_url) as store:
+        await store.connections.write(lambda session: session.execute(sql, hours))
+
+
 async def click_button(browser_tab: BrowserTab, name: str, expected_notice: str) -> None:
     """Press a button, and see what is said after it."""
     await browser_tab.page.get_by_role("button", name=name, exact=True).click()
@@ -114,8 +122,12 @@ async def test_an_attempt_that_hangs_is_aborted_and_a_failure_closed(browser_tab
     loan = await app.start_and_wait("Loans", states=["lend"])
     await app.operations.wake(loan.id, username="ada")
     await wait_for(bank.was_asked.wait())
-    await browser_tab.open_as_admin(f"/workflows/{loan.id}")
+    await let_hours_pass(app, loan.id)
+    await browser_tab.open_as_admin("/")
 
+    alert = page.get_by_role("listitem").filter(has_text="it runs too long")
+    await expect(alert).to_contain_text("Stuck")
+    await alert.get_by_role("link", name=f"#{loan.id} Loans").click()
     await page.get_by_text("Abort and retry…").click()
     await page.locator("form[action$='/abort']").get_by_label("Reason").fill("the bank sleeps")
     await click_button(browser_tab, "Abort and retry", "Attempt aborted: it runs again.")

@@ -37,6 +37,15 @@ async def test_chosen_columns_are_accessible_and_fit_every_window(browser_tab: B
     await browser_tab.check_layout_and_accessibility()
 
 
+async def test_the_names_of_variables_are_suggested(browser_tab: BrowserTab) -> None:
+    await browser_tab.open_as_admin("/workflows?type=Order+%3C1%3E&group=other")
+
+    list_id = await browser_tab.page.get_by_label("Variable", exact=True).get_attribute("list")
+
+    names = await browser_tab.page.locator(f"#{list_id} option").evaluate_all("all => all.map(one => one.value)")
+    assert names == ["items=", "paid="]
+
+
 @WITHOUT_SCRIPTS
 async def test_columns_are_chosen_remembered_and_given_back_without_scripts(browser_tab: BrowserTab) -> None:
     page = browser_tab.page
