@@ -3,12 +3,12 @@
     python benchmarks/hostile.py sqlite:////tmp/bench.db --workflows 2000 --rounds 3
     python benchmarks/hostile.py postgresql://postgres@127.0.0.1/bench --followers 0 20 200
 
-In each round workflows of three handlers are created, a server with the API and an executor starts, and the followers
-connect to it; then the workflows become due together, and the time counts until all have ended. Meanwhile ``/healthz``
-is asked ten times a second. The followers read in a process of their own, and accept compression as browsers and httpx
-do, unless ``--plain`` says otherwise. The figures are shares of the same round; they are comparable only within one
-run. Where there are fewer cores than processes, the share of workflows for each CPU second of the server is the better
-figure. The benchmark deletes the database's content.
+In each round a server with the API and an executor starts, and the followers connect to it; then workflows of three
+handlers are created by another process, and the time counts from the first start to the last end. Meanwhile
+``/healthz`` is asked ten times a second. The followers read in a process of their own, and accept compression as
+browsers and httpx do, unless ``--plain`` says otherwise. The figures are shares of the same round; they are comparable
+only within one run. Where there are fewer cores than processes, the share of workflows for each CPU second of the
+server is the better figure. The benchmark deletes the database's content.
 """
 
 from __future__ import annotations
@@ -22,12 +22,11 @@ from statistics import median
 
 from api import FLOWLET_COMMAND, create_key, run_server
 from loopback import LoopbackClient
-from throughput import create_workflows, empty_tables
+from throughput import create_workflows, empty_tables, wait_until_drained
 
 from flowlet.runtime import run_loop
 from flowlet.store.opening import Store, open_store
 
-LATER_MICROSECONDS = 3_600_000_000
 READ_SIZE = 1 << 18
 
 
@@ -73,8 +72,6 @@ async def measure_round(
 ) -> tuple[float, float, list[float]]:
     """Return the workflows a second, those for each CPU second, and the times of ``/healthz``."""
     await empty_tables(store)
-    await create_workflows(store, workflows)
-    await _set_due(store, LATER_MICROSECONDS)
     async with run_server(*FLOWLET_COMMAND, url=url) as server:
         client = LoopbackClient(server.address, await create_key(store))
         reading = await asyncio.create_subprocess_exec(
@@ -86,30 +83,16 @@ async def measure_round(
         await reading.stdout.readline()
         latencies: list[float] = []
         asking = asyncio.create_task(measure_health(client, latencies))
-        await _set_due(store, 0)
-        began, cpu = time.perf_counter(), server.cpu_seconds
-        while await _count_open(store):
-            await asyncio.sleep(0.02)
-        seconds, cpu = time.perf_counter() - began, server.cpu_seconds - cpu
+        cpu = server.cpu_seconds
+        await create_workflows(store, workflows)
+        rate = await wait_until_drained(store)
+        cpu = server.cpu_seconds - cpu
         asking.cancel()
         with suppress(asyncio.CancelledError):
             await asking
         reading.stdin.close()
         await reading.wait()
-    return workflows / seconds, workflows / cpu, sorted(latencies)
-
-
-async def _set_due(store: Store, later: int) -> None:
-    await store.connections.write(
-        lambda session: session.execute(
-            "UPDATE flowlet_workflow SET next_activation = :at", {"at": store.clock.now() + later}
-        )
-    )
-
-
-async def _count_open(store: Store) -> int:
-    sql = "SELECT COUNT(*) FROM flowlet_workflow WHERE status <> 'FINISHED'"
-    return int((await store.connections.read(lambda session: session.fetch_rows(sql)))[0][0])
+    return rate, workflows / cpu, sorted(latencies)
 
 
 async def compare_followers(arguments: argparse.Namespace) -> None:

@@ -17,7 +17,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, S
 from contextlib import suppress
 from itertools import islice
 
+from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.id_gaps import MAX_GAPS, Gaps
+from flowlet.engine.streams.pace import TICK_SECONDS, compute_rest
 from flowlet.engine.streams.subscriber import EventBatch, EventDelivery, StreamEnd, Subscriber
 from flowlet.errors import RefusedError, StoreUnavailableError
 from flowlet.shutdown import BackgroundTask
@@ -31,8 +33,6 @@ MAX_SUBSCRIBERS = 1_000
 """How many subscribers there may be at once."""
 GAP_SECONDS = 10.0
 """For how long a skipped id is looked for: a commit takes milliseconds, a caller's own transaction may take seconds."""
-TICK_SECONDS = 0.1
-"""Between two looks, at least; at most as long as skipped ids are looked for."""
 FALLBACK_SECONDS = 5.0
 """How often the loop looks without a signal: a process that dies may not have sent its last one."""
 UNSIGNALLED_SECONDS = 1.0
@@ -44,11 +44,6 @@ MAX_BUFFERED_EVENTS = 10_000
 """Events that are kept for subscribers; a stream that is further behind reads the database itself."""
 TURNS_UNTIL_SENT = 3
 """Turns of the event loop until all subscribers that were woken have sent their batch."""
-REST_PER_SENDING = 9.0
-"""How much longer the loop rests than it took to send a batch to all subscribers: together they take a tenth of the
-time of the engine in the same process, however many there are and however busy the machine is."""
-MAX_REST_PER_SUBSCRIBER = 0.01
-"""How many seconds it rests at most for each of them."""
 MAX_PAGES_UNANNOUNCED = 5
 """How many full pages are read before subscribers are woken: half of what is kept for them."""
 BEFORE_BUFFER = -1
@@ -71,7 +66,7 @@ class EventBroadcaster:
         self._start_lock = asyncio.Lock()
         self._read_task = BackgroundTask("event-stream", self._read_until_unused)
         self._gaps = Gaps()
-        self._last_read_id = 0
+        self._last_read_id = self._last_read_at = 0
         self._horizon = 0
         self._buffer: deque[EventDelivery] = deque(maxlen=MAX_BUFFERED_EVENTS)
         self._buffer_end = 0
@@ -202,7 +197,7 @@ class EventBroadcaster:
                 await self._has_unread_commit.wait()
 
     async def _read_and_rest(self) -> None:
-        """Read once, and rest at least as long as that took: at most half of the time goes into reading.
+        """Read once, and rest.
 
         Subscribers are woken when there is nothing more to read. Each costs its task and a send, however small the
         batch is; so the loop rests the longer the more there are, and the batches grow.
@@ -216,10 +211,15 @@ class EventBroadcaster:
         if read is None:
             await self._clock.sleep(UNSIGNALLED_SECONDS)
         else:
-            rest = min(self._sending_seconds * REST_PER_SENDING, self._subscriber_count * MAX_REST_PER_SUBSCRIBER)
-            await self._clock.sleep(
-                max(took, 0.0 if self._unannounced_pages else rest, 0.0 if read == PAGE_SIZE else TICK_SECONDS - took)
+            rest = compute_rest(
+                events=read,
+                took=took,
+                sending=0.0 if self._unannounced_pages else self._sending_seconds,
+                subscribers=self._subscriber_count,
+                delay=(self._clock.now() - self._last_read_at) / MICROSECONDS_PER_SECOND,
+                is_complete=read < PAGE_SIZE,
             )
+            await self._clock.sleep(rest)
 
     async def _try_to_read(self) -> int | None:
         """Return how many new lines were read; None if the database did not let them be read."""
@@ -242,7 +242,8 @@ class EventBroadcaster:
         self._gaps.remove_ids(event.id for event in late)
         self._gaps.remove_expired(now)
         self._gaps.add_missing((event.id for event in new), after=self._last_read_id, expires=now + GAP_SECONDS)
-        self._last_read_id = new[-1].id if new else self._last_read_id
+        if new:
+            self._last_read_id, self._last_read_at = new[-1].id, new[-1].at
         self._horizon = self._gaps.compute_horizon(self._last_read_id)
         self._add_events([*late, *new])
         if len(new) == PAGE_SIZE and self._unannounced_pages < MAX_PAGES_UNANNOUNCED - 1:

@@ -11,6 +11,7 @@ from flowlet.instance.action import ActionKind
 from flowlet.instance.instance import Status
 from flowlet.instance.json_text import parse_json
 from flowlet.instance.path_changes import apply_path_changes
+from flowlet.instance.record_maker import build_maker
 from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.retention.pruned_line import read_pruned_line
@@ -54,7 +55,7 @@ class HistoryEvent:
 
 # The lines are read first, by their key: with a million lines MariaDB otherwise read all instances first and sorted the
 # result, which took 3 s instead of 20 ms.
-_EVENT_READER = RowReader(HistoryEvent, {"a": ACTION, "w": WORKFLOW})
+_EVENT_READER = RowReader(HistoryEvent, {"a": ACTION, "w": WORKFLOW}, make=build_maker(HistoryEvent))
 _EVENTS = f"""
 SELECT {_EVENT_READER.select_list}
 FROM (SELECT * FROM {ACTION} WHERE {{where}} ORDER BY id LIMIT :limit) a JOIN {WORKFLOW} w ON w.id = a.workflow_id

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar
 
 from pydantic import (
@@ -23,7 +24,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core.core_schema import CoreSchema
 
-from flowlet.clock import is_calendar_time, to_datetime, to_microseconds
+from flowlet.clock import MICROSECONDS_PER_SECOND, is_calendar_time, limit_time, to_datetime, to_microseconds
 from flowlet.web.openapi.docstrings import split_attributes
 
 __all__ = ["ApiModel", "RequestModel", "Timestamp", "fold_name", "format_rfc3339"]
@@ -36,7 +37,14 @@ _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d
 
 def format_rfc3339(value: int) -> str:
     """Return microseconds since 1970 as "2026-11-22T13:52:07.000000Z"."""
-    return to_datetime(value).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    second, microseconds = divmod(limit_time(value), MICROSECONDS_PER_SECOND)
+    return f"{_format_second(second)}.{microseconds:06}Z"
+
+
+@lru_cache(maxsize=10_000)
+def _format_second(second: int) -> str:
+    """Return a second since 1970 as a text. The times of a list, or of a stream of events, share most of theirs."""
+    return to_datetime(second * MICROSECONDS_PER_SECOND).replace(tzinfo=None).isoformat(timespec="seconds")
 
 
 def _parse_time(value: Any) -> Any:

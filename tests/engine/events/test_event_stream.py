@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from flowlet.clock import VirtualClock
 from flowlet.definition.registry import Registry
 from flowlet.engine import event_stream as feeds
 from flowlet.engine.event_stream import EventBroadcaster
+from flowlet.engine.streams import pace
 from flowlet.errors import RefusedError
 from flowlet.instance.action import ActionKind
 from flowlet.operations.service import Operations
-from flowlet.store.opening import open_store
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.events.event_stream_harness import (
     EventReader,
@@ -130,7 +128,7 @@ async def test_who_wants_nothing_that_comes_is_told_how_far_the_feed_is(
 async def test_what_was_read_from_the_past_does_not_come_again_from_the_present(
     event_harness: EventStreamHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feeds, "TICK_SECONDS", 0.5)
+    monkeypatch.setattr(pace, "TICK_SECONDS", 0.5)
     made = await event_harness.create_instances()
     async with event_harness.open_reader():
         made += await event_harness.create_instances(2)
@@ -284,49 +282,3 @@ async def test_subscribers_that_want_the_same_events_share_their_batches(event_h
         assert batches[0] is batches[1]
         assert batches[0] is not batches[2]
         assert batches[0].deliveries[0] is batches[2].deliveries[0]
-
-
-class RestClock(VirtualClock):
-    """A virtual clock that keeps the rests of a loop that are longer than a tick."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rests: list[float] = []
-        self.has_rested = asyncio.Event()
-
-    async def sleep(self, seconds: float) -> None:
-        if seconds > feeds.TICK_SECONDS:
-            self.rests.append(round(seconds, 3))
-            self.has_rested.set()
-        await super().sleep(seconds)
-
-
-@pytest.mark.parametrize(("milliseconds", "rest"), [(1, 0.18), (5, 0.2)], ids=["measured", "bounded"])
-async def test_sending_takes_a_tenth_of_the_time_however_many_follow(
-    sqlite_url: str, milliseconds: int, rest: float
-) -> None:
-    clock, all_follow = RestClock(), asyncio.Barrier(21)
-    sent: list[int] = []
-
-    async def follow(feed: EventBroadcaster) -> None:
-        batches = feed.subscribe(accept_event)
-        await anext(batches)
-        await all_follow.wait()
-        async for batch in batches:
-            if batch.deliveries:
-                clock.advance(milliseconds * 1000)  # what it takes to send the batch
-                sent.append(batch.position)
-
-    async with open_store(sqlite_url, clock=clock) as store, asyncio.TaskGroup() as group:
-        harness = EventStreamHarness(store)
-        for _ in range(20):
-            group.create_task(follow(harness.feed))
-        await wait_for(all_follow.wait())
-        clock.rests.clear()
-        clock.has_rested.clear()
-        await harness.create_instances()
-        await wait_for(clock.has_rested.wait())
-        harness.feed.close()
-
-    assert len(sent) == 20
-    assert clock.rests[0] == rest
