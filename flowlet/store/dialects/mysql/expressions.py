@@ -37,7 +37,7 @@ class MySQLExpressions:
     due_column = DUE_COLUMN
     is_scheduled_sql = f"{DUE_COLUMN} > 0"
     is_queued_sql = f"{DUE_COLUMN} IS NOT NULL"
-    has_next_sql = (f"{IS_READY} AND {IS_NOT_DONE} AND next_activation IS NOT NULL",)
+    has_next_sql: tuple[str, ...] = (f"{IS_READY} AND {IS_NOT_DONE} AND next_activation IS NOT NULL",)
     due_index_has_all_groups = True
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE executor_group > :last"
     due_index_sql = f"{WORKFLOW} FORCE INDEX ({DUE_INDEX.name})"

@@ -27,7 +27,7 @@ class SQLiteExpressions:
     due_column = "next_activation"
     is_scheduled_sql = f"{IS_QUEUED} AND next_activation > 0"
     is_queued_sql = IS_QUEUED
-    has_next_sql = (f"{IS_READY} AND {IS_NOT_DONE} AND next_activation IS NOT NULL",)
+    has_next_sql: tuple[str, ...] = (f"{IS_READY} AND {IS_NOT_DONE} AND next_activation IS NOT NULL",)
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
     due_index_sql = f"{WORKFLOW} INDEXED BY {DUE_INDEX.name}"
