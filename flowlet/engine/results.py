@@ -213,7 +213,7 @@ def enter_state(
         messages=build_entry_messages(instance, entry, next_activation),
         inbox=build_entry_inbox(attempt, entry, effects.vars),
         spawn_parts=effects.spawn.parts,
-        parsed_vars=effects.read_vars,
+        parsed_vars=effects.read_vars if status is _EXECUTING else None,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.activation import ActivationRunner
+from flowlet.engine.batches.memory_budget import MemoryBudget
 from flowlet.engine.batches.queue_claims import ClaimResult, QueueClaims
 from flowlet.engine.batches.traffic import Traffic
 from flowlet.engine.committer import Committer, RejectedError
@@ -28,11 +29,11 @@ from flowlet.engine.outage import retry_while_away
 from flowlet.engine.relatives import LeaseRelatives, RelativesReader
 from flowlet.engine.release import apply_transition
 from flowlet.engine.wakeup import Wakeup, schedule_wakeup
+from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_lease
 from flowlet.protected_tasks import create_protected_task, enter_handler_scope
-from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import SUSPECT_CRASHES
 from flowlet.store.opening import Store
 from flowlet.workflow.context import NO_RELATIVES
@@ -101,11 +102,11 @@ class Worker:
         self.executor_id = executor_id
         self._types = tuple(types)
         self._types_without_thread = tuple(type for type in types if type not in thread_types)
-        self._relatives = RelativesReader(store)
-        self._messages = MessageReader(store)
+        self._relatives, self._messages = RelativesReader(store), MessageReader(store)
         self._excuses = Excuses()
         self._slot_freed = asyncio.Event()
         self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
+        self._memory = MemoryBudget(settings.memory)
         self._tasks: set[asyncio.Task[None]] = set()
         self.running: dict[int, Lease] = {}
         self._kept_slots = self.lease_count = 0
@@ -113,8 +114,9 @@ class Worker:
 
     @property
     def free_slots(self) -> int:
-        """How many slots are free; none while an instance under which executors have died runs alone."""
-        return 0 if self._quarantine.is_active else self._settings.slots - len(self.running) - self._kept_slots
+        """How many instances may begin; none while one under which executors have died runs alone."""
+        free = self._settings.slots - len(self.running) - self._kept_slots
+        return 0 if self._quarantine.is_active else self._memory.limit_slots(free)
 
     @property
     def has_lease(self) -> bool:
@@ -192,11 +194,12 @@ class Worker:
         if former := self.running.get(instance.id):
             former.cancel()  # it has ended and is due again, or an operator has freed it
         lease = Lease(instance.id, instance.token, now)
-        if instance.crashes < SUSPECT_CRASHES:
+        self._memory.add(lease, instance)
+        is_suspect = instance.crashes >= SUSPECT_CRASHES
+        if not is_suspect:
             self._quarantine.add_other(lease)
-            lease.task = create_protected_task(self._run_lease(lease, instance), scope=lease.scope)
-        else:
-            lease.task = create_protected_task(self._run_suspect(lease, instance), scope=lease.scope)
+        run = self._run_suspect if is_suspect else self._run_lease
+        lease.task = create_protected_task(run(lease, instance), scope=lease.scope)
         self.running[instance.id] = lease
         self._tasks.add(lease.task)
         lease.task.add_done_callback(lambda _: self._remove_lease(lease))
@@ -245,6 +248,7 @@ class Worker:
 
     def _remove_lease(self, lease: Lease) -> None:
         self._quarantine.remove_other(lease)
+        self._memory.remove(lease)
         self._tasks.discard(lease.task)
         if self.running.get(lease.id) is lease:
             del self.running[lease.id]
@@ -296,6 +300,7 @@ class Worker:
                 return
             lease.is_committing = False
             instance, read_vars = apply_transition(instance, committed), committed.parsed_vars
+            self._memory.change(lease, instance)
 
     async def _run_activation(
         self, lease: Lease, instance: Instance, relatives: LeaseRelatives, read_vars: Any, *, may_continue: bool

@@ -17,6 +17,7 @@ class Lease:
     Attributes:
         token: The fencing token.
         since: When it was claimed, in microseconds since 1970 UTC.
+        weight: How many bytes it takes, about.
         task: Runs its activations.
         scope: The code of its handlers, which may cancel this task and no other one of Flowlet.
         is_committing: Whether a transition is at the committer, or is being reported.
@@ -26,6 +27,7 @@ class Lease:
     id: int
     token: int
     since: int
+    weight: int = field(default=0, init=False)
     task: asyncio.Task[None] = field(init=False)
     scope: HandlerScope = field(default_factory=HandlerScope)
     is_committing: bool = False

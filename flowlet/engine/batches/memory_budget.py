@@ -1,0 +1,79 @@
+"""The memory that running instances may take, by the sizes of their variables.
+
+Slots bound how many run, not how large they are: 512 instances with a megabyte of variables each take eight gigabytes.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flowlet.engine.handlers.lease import Lease
+from flowlet.instance.instance import Instance
+
+__all__ = ["BYTES_PER_CHARACTER", "MemoryBudget", "compute_weight"]
+
+BYTES_PER_CHARACTER = 16
+"""What a character of the variables takes: their text before and after, the object, and the one for the next state."""
+BYTES_PER_INSTANCE = 20_000
+"""What an instance without variables takes."""
+FIRST_COUNT = 16
+"""How many instances may begin while nothing is known of their sizes."""
+FORGETTING = 0.99
+"""How much of the size of the largest instance is still expected after each other one."""
+
+logger = logging.getLogger(__name__)
+
+
+def compute_weight(instance: Instance) -> int:
+    """Return how many bytes an instance takes while it runs, about."""
+    return BYTES_PER_INSTANCE + BYTES_PER_CHARACTER * len(instance.vars_json)
+
+
+class MemoryBudget:
+    """Limits what is claimed by what runs already, and by how large instances have been lately.
+
+    How large an instance is, is known when it has been claimed. So the next ones are expected to be as large as the
+    largest of the latest.
+
+    Args:
+        limit: How many bytes the running instances may take, about; 0 for no limit.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._used = self._count = 0
+        self._expected = max(1.0, limit / FIRST_COUNT)
+        self._was_full = False
+
+    def limit_slots(self, free: int) -> int:
+        """Return how many of so many free slots may be taken: at least one while nothing runs."""
+        if not self._limit or free <= 0:
+            return free
+        fitting = max(int((self._limit - self._used) / self._expected), 0 if self._count else 1)
+        if not fitting and not self._was_full:
+            self._was_full = True
+            logger.warning(
+                "the %d running instances take about %d MB: others wait until some end, although slots are free. "
+                "FLOWLET_MEMORY is the limit; this is logged once",
+                self._count,
+                self._used // 1_000_000,
+            )
+        return min(free, fitting)
+
+    def add(self, lease: Lease, instance: Instance) -> None:
+        """Count an instance that begins to run."""
+        self._count += 1
+        self.change(lease, instance)
+        self._expected = max(lease.weight, self._expected * FORGETTING)
+
+    def change(self, lease: Lease, instance: Instance) -> None:
+        """Count what a running instance has become."""
+        weight = compute_weight(instance)
+        self._used += weight - lease.weight
+        lease.weight = weight
+
+    def remove(self, lease: Lease) -> None:
+        """Count an instance no longer."""
+        self._count -= 1
+        self._used -= lease.weight
+        lease.weight = 0
