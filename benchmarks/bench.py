@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 from throughput import create_workflows, empty_tables, measure_engine, measure_floor, measure_limit
 
-from flowlet.executor_settings import ExecutorSettings
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import open_store
 from tests.database_programs import DatabaseProgram
 from tests.database_servers import DatabaseServer

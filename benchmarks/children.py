@@ -19,8 +19,8 @@ from typing import Any
 
 from flowlet.assembly import open_engine, run_executor
 from flowlet.definition.registry import Registry
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.runtime import run_loop
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child

@@ -22,9 +22,9 @@ from typing import Any
 from flowlet.assembly import Engine, open_engine, run_executor
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.definition.registry import Registry
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.transition import Transition
 from flowlet.runtime import run_loop
+from flowlet.settings import ExecutorSettings
 from flowlet.workflow.outcome import child
 from flowlet.workflow.states import Next, end, state
 from flowlet.workflow.workflow import Workflow

@@ -17,8 +17,8 @@ import uvloop
 from flowlet import Workflow, end, state
 from flowlet.assembly import open_engine, run_executor
 from flowlet.definition.registry import Registry
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import open_store
 
 workflow = Workflow("Latency")

@@ -29,10 +29,10 @@ from flowlet.assembly import open_engine, run_executor
 from flowlet.clock import to_microseconds
 from flowlet.engine.retention.pruner import prune_ranges
 from flowlet.engine.retention.rules import list_ranges, read_retention_rules
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.runtime import run_loop
+from flowlet.settings import ExecutorSettings
 from flowlet.store.counter_buckets import ALL_TIME, SHARED_WRITER_ID, count_end
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import Store, open_store

@@ -30,11 +30,11 @@ import orjson
 from flowlet.assembly import open_engine, run_executor
 from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.definition.registry import Registry
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.instance import Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.runtime import run_loop
+from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import Store, open_store
 

@@ -17,9 +17,9 @@ from flowlet.engine.executor import Executor
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import retry_while_away
 from flowlet.engine.waiters import Waiters
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.operations.service import Operations, close_operations
 from flowlet.protected_tasks import create_protected_task
+from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import cancel_and_wait, run_to_end
 from flowlet.store.opening import Store, open_store
 

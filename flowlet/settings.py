@@ -4,56 +4,37 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    ByteSize,
-    Field,
-    SecretStr,
-    StringConstraints,
-    ValidationError,
-    ValidatorFunctionWrapHandler,
-    WrapValidator,
-)
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    NoDecode,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, SecretStr, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flowlet.accounts.passwords import normalize_password
 from flowlet.clock import format_duration, parse_duration
 from flowlet.database_url import mask_password, normalize_url
 from flowlet.errors import SettingsError, UserError
-from flowlet.executor_settings import ExecutorSettings, build_default_name, find_memory_limit
-from flowlet.instance.keep_period import normalize_keep_period, parse_keep_period
-from flowlet.text import MAX_NAME_LENGTH, check_schema_name, find_nearest_name, normalize_host_pattern
+from flowlet.instance.keep_period import ALWAYS, OFF, normalize_keep_period, parse_keep_period
+from flowlet.text import (
+    MAX_NAME_LENGTH,
+    check_schema_name,
+    find_nearest_name,
+    normalize_host_pattern,
+    validate_http_url,
+)
 
-__all__ = ["Setting", "Settings", "find_unknown_variables"]
+__all__ = ["ExecutorSettings", "Setting", "Settings", "find_unknown_variables"]
 
-MIN_MEMORY = 16_000_000
 _PREFIX = "FLOWLET_"
 _SERVICE_VARIABLE = re.compile(
     r"FLOWLET_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_\d+_(?:TCP|UDP|SCTP)(?:_\w+)?)"
 )
 _SECRET_FIELDS = frozenset({"admin_password", "key"})
-
-
-def _validate_http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("expected a URL such as https://example.org/path")
-    return url
 
 
 def _normalize_host(value: Any) -> Any:
@@ -80,22 +61,16 @@ def _make_duration_validator(minimum: str, maximum: str) -> Callable[[Any], time
     return validate_duration
 
 
-def _validate_memory(value: Any, parse_size: ValidatorFunctionWrapHandler) -> ByteSize | None:
-    try:
-        size: ByteSize | None = parse_size(value)
-    except ValidationError:
-        raise ValueError("expected a size such as 512MB or 2GiB") from None
-    if size is not None and size < MIN_MEMORY:
-        raise ValueError(f"expected at least {MIN_MEMORY // 1_000_000}MB: one instance may take as much")
-    return size
-
-
 def _validate_password(value: Any) -> Any:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     try:
         return SecretStr(normalize_password(text)) if isinstance(text, str) else value
     except UserError as error:
         raise ValueError(str(error)) from None
+
+
+def _build_default_name() -> str:
+    return f"{socket.gethostname()[:80]}-{os.getpid()}"
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NAME_LENGTH, strip_whitespace=True)]
@@ -105,6 +80,45 @@ SessionIdle = Annotated[timedelta, BeforeValidator(_make_duration_validator("5 m
 SessionLifetime = Annotated[timedelta, BeforeValidator(_make_duration_validator("5 minutes", "365 days"))]
 _UPPER, _LOWER = (BeforeValidator(partial(_change_case, change=change)) for change in (str.upper, str.lower))
 Hosts = Annotated[tuple[Host, ...], NoDecode, BeforeValidator(_split_names)]
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorSettings:
+    """The settings of an executor.
+
+    Attributes:
+        groups: The executor groups whose instances it runs.
+        slots: How many activations it runs at once.
+        memory: How many bytes running instances may take, about; None for half of what there is.
+        lease: How long it keeps an instance without a heartbeat.
+        grace: How long activations may run after the executor is stopped.
+        crash_limit: How many consecutive executor crashes an instance survives before it becomes FAILED.
+        poll_interval: How often it looks for due instances without being notified.
+        batch: The maximum number of transitions in one transaction.
+        name: A label for people.
+        max_transitions_per_lease: How many transitions an instance makes in one lease before it is released.
+        session_idle: How long a session of the console may be unused before it ends and may be deleted.
+        start_timeout: How long it waits at its start for a database that is away.
+        keep: How long ended instances of workflows are kept that say nothing else; ``ALWAYS`` for always.
+        keep_external_ids: How long the external ids of deleted instances are kept; ``OFF`` for not at all.
+        keep_audit: How long rows of the audit are kept; ``ALWAYS`` for always.
+    """
+
+    groups: tuple[str, ...] = ("default",)
+    slots: int = 512
+    memory: int | None = None
+    lease: timedelta = timedelta(seconds=30)
+    grace: timedelta = timedelta(seconds=30)
+    crash_limit: int = 5
+    poll_interval: timedelta = timedelta(seconds=15)
+    batch: int = 160
+    name: str = field(default_factory=_build_default_name)
+    max_transitions_per_lease: int = 100
+    session_idle: timedelta = timedelta(hours=12)
+    start_timeout: timedelta = timedelta(minutes=1)
+    keep: timedelta = ALWAYS
+    keep_external_ids: timedelta = OFF
+    keep_audit: timedelta = ALWAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +165,7 @@ class Settings(_SchemaSettings):
 
     database_url: Annotated[str, BeforeValidator(normalize_url)] = Field("sqlite:///flowlet.db", repr=False)
     """The database; --database takes precedence."""
-    url: Annotated[str, BeforeValidator(_validate_http_url)] | None = None
+    url: Annotated[str, BeforeValidator(validate_http_url)] | None = None
     """A server, on which commands operate instead of the database; --url and --database take precedence."""
     key: SecretStr | None = Field(None, max_length=1_000)
     """The API key for that server; --api-key takes precedence."""
@@ -163,7 +177,7 @@ class Settings(_SchemaSettings):
     """The executor groups whose instances an executor runs."""
     slots: int = Field(512, ge=1, le=10_000)
     """How many activations an executor runs at once."""
-    memory: Annotated[ByteSize | None, WrapValidator(_validate_memory)] = None
+    memory: ByteSize | None = Field(None, ge=16_000_000)
     """How much memory running instances may take, about, such as 512MB; by default half of what there is."""
     lease: Annotated[timedelta, BeforeValidator(_make_duration_validator("1s", "1h"))] = timedelta(seconds=30)
     """How long an executor keeps an instance without a heartbeat; it sends three heartbeats in that time."""
@@ -187,7 +201,7 @@ class Settings(_SchemaSettings):
     """How long the external ids of deleted workflows stay taken: off, a duration such as 1 year, or always."""
     keep_audit: Annotated[str, BeforeValidator(normalize_keep_period)] = "always"
     """How long the audit is kept, such as 1 year; always deletes nothing of it."""
-    executor_name: Name = Field(default_factory=build_default_name)
+    executor_name: Name = Field(default_factory=_build_default_name)
     """The executor's name, from which its id is derived."""
     host: Annotated[Name, BeforeValidator(_normalize_host)] = "127.0.0.1"
     """The address of the console and the API; 0.0.0.0 means every address of the machine."""
@@ -211,7 +225,7 @@ class Settings(_SchemaSettings):
     """The lowest log level that is written."""
     log_format: Annotated[Literal["console", "json"], _LOWER] = "console"
     """The log format: console for people, json for one JSON object per line."""
-    demo_ip_url: Annotated[str, BeforeValidator(_validate_http_url)] = "https://ifconfig.io/ip"
+    demo_ip_url: Annotated[str, BeforeValidator(validate_http_url)] = "https://ifconfig.io/ip"
     """The service that the demo's GetIpWorkflow asks for the public address."""
 
     def __init__(self, **given: Any) -> None:
@@ -251,7 +265,7 @@ class Settings(_SchemaSettings):
         return ExecutorSettings(
             groups=self.groups,
             slots=self.slots,
-            memory=self.memory or find_memory_limit() // 2,
+            memory=self.memory,
             lease=self.lease,
             grace=self.grace,
             crash_limit=self.crash_limit,
@@ -325,7 +339,8 @@ def _explain_error(error: ValidationError, given: dict[str, Any]) -> str:
     for fault in error.errors(include_url=False, include_context=False):
         name = str(fault["loc"][0])
         shown = name if name in given else f"FLOWLET_{name.upper()}"
-        expected = fault["msg"].removeprefix("Value error, ")
+        is_size = fault["type"] == "byte_size"
+        expected = "expected a size such as 512MB" if is_size else fault["msg"].removeprefix("Value error, ")
         value = "***" if name in _SECRET_FIELDS else mask_password(str(fault["input"]))
         lines.append(f"{shown} is {value!r}: {expected}")
     return "\n".join(line if line.endswith(".") else f"{line}." for line in lines)

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 __all__ = [
     "MAX_DETAIL_LENGTH",
@@ -28,6 +29,7 @@ __all__ = [
     "mask_secrets",
     "normalize_host_pattern",
     "parse_number",
+    "validate_http_url",
 ]
 
 MAX_INTEGER = 2**63 - 1
@@ -188,6 +190,14 @@ def check_schema_name(name: str) -> str:
     if not 0 < len(name.encode()) <= _MAX_SCHEMA_BYTES:
         raise ValueError(f"expected the name of a schema, of 1 to {_MAX_SCHEMA_BYTES} bytes in UTF-8")
     return name
+
+
+def validate_http_url(url: str) -> str:
+    """Return an address of HTTP or HTTPS as it is, or raise ``ValueError``."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("expected a URL such as https://example.org/path")
+    return url
 
 
 def normalize_host_pattern(text: str) -> str:

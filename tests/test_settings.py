@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from flowlet.errors import SettingsError
-from flowlet.executor_settings import ExecutorSettings
-from flowlet.settings import Settings, find_unknown_variables
+from flowlet.settings import ExecutorSettings, Settings, find_unknown_variables
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.errors import StoreUnavailableError
-from flowlet.executor_settings import ExecutorSettings
+from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import BackgroundTask, run_to_end, wait_for_first
 from flowlet.store.commit_signal import DEFAULT_POLL_SECONDS
 from flowlet.store.commits import Commit

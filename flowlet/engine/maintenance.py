@@ -14,7 +14,7 @@ from flowlet.clock import MICROSECONDS_PER_SECOND, to_microseconds
 from flowlet.engine.outage import Backoff, Contact
 from flowlet.engine.people.due_questions import process_due_questions
 from flowlet.engine.worker import Worker
-from flowlet.executor_settings import ExecutorSettings
+from flowlet.settings import ExecutorSettings
 from flowlet.store.counters import MAX_ROLLUP_ROWS
 from flowlet.store.housekeeping.unserved import UnservedReasons
 from flowlet.store.messages.messages import MAX_EXPIRED_MESSAGES

@@ -19,8 +19,8 @@ from flowlet.engine.threads.handler_threads import HandlerThreads
 from flowlet.engine.worker import Worker
 from flowlet.engine.worker_parts import WorkerParts
 from flowlet.errors import StoreUnavailableError
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.log_setup import PROCESS_OUTAGE
+from flowlet.settings import ExecutorSettings
 from flowlet.shutdown import BackgroundTask, cancel_and_wait, wait_for_first
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store

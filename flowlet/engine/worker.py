@@ -29,11 +29,11 @@ from flowlet.engine.outage import retry_while_away
 from flowlet.engine.relatives import LeaseRelatives, RelativesReader
 from flowlet.engine.release import apply_transition
 from flowlet.engine.wakeup import Wakeup, schedule_wakeup
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Instance, Status
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_lease
 from flowlet.protected_tasks import create_protected_task, enter_handler_scope
+from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import SUSPECT_CRASHES
 from flowlet.store.opening import Store
 from flowlet.workflow.context import NO_RELATIVES

@@ -24,7 +24,7 @@ from flowlet.engine.outage import retry_while_away
 from flowlet.engine.spawns.spawner import Spawner
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
-from flowlet.executor_settings import ExecutorSettings
+from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store
 

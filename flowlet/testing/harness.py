@@ -20,11 +20,11 @@ from flowlet.engine.limits.claims import list_policies
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts
 from flowlet.errors import NotEndedError
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.action import ENTRY_KINDS, Action, ActionKind
 from flowlet.instance.instance import Instance
 from flowlet.instance.message import Sent
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store, open_store
 from flowlet.testing.dependencies import build_dependencies
 from flowlet.testing.open_harness import OpenHarness

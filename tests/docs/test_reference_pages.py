@@ -39,8 +39,10 @@ SETTING_BOUNDS = {
     for name, cells in SETTING_ROWS.items()
     if " to " in cells[2]
 }
-SETTINGS_DEFAULTING_IN_WORDS = {"admin_password", "executor_name", "hosts", "key", "modules", "schema", "url"}
-"""Settings whose default is described in words: a random one, none, and one that differs by process."""
+SETTINGS_DEFAULTING_IN_WORDS = {
+    *("admin_password", "executor_name", "hosts", "key", "memory", "modules", "schema", "url"),
+}
+"""Settings whose default is described in words: a random one, none, and those that differ by process or machine."""
 
 SETTINGS_BOUNDED_BY_COUNT = {"admin_password", "groups", "executor_name", "schema"}
 """Settings whose bounds are numbers of names, letters or bytes."""

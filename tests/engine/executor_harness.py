@@ -13,9 +13,9 @@ from typing import Any
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.action import ActionKind
 from flowlet.instance.instance import Instance
+from flowlet.settings import ExecutorSettings
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.opening import Store, open_store
 from tests.databases import find_schema

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from flowlet.clock import to_microseconds
-from flowlet.executor_settings import ExecutorSettings
+from flowlet.settings import ExecutorSettings
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.manual_executor import LEASE
 

@@ -15,10 +15,10 @@ from flowlet.engine.committer import Committer
 from flowlet.engine.handler_transaction import HandlerTransaction
 from flowlet.engine.messages.reader import MessageReader
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.action import Action, ActionKind
 from flowlet.instance.instance import Instance
 from flowlet.instance.transition import Transition
+from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.instances import CommitResult
 from flowlet.store.opening import Store, open_store

@@ -18,8 +18,8 @@ from flowlet.engine.executor import Executor
 from flowlet.engine.retention.pruner import Pruner
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.errors import StoreUnavailableError
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Instance
+from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import open_store
 from flowlet.workflow.outcome import child

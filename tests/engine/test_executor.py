@@ -12,9 +12,9 @@ from flowlet.clock import StoreClock
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.action import ActionKind
 from flowlet.instance.instance import Status
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import open_store
 from flowlet.store.reports.executors import read_executors
 from flowlet.workflow.states import end, state

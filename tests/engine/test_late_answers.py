@@ -16,9 +16,9 @@ import pytest
 from flowlet.engine.maintenance import Maintenance
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.transition import Transition
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from flowlet.store.instances import CommitResult, InstanceStore
 from flowlet.workflow.states import Next, end, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module

@@ -13,8 +13,7 @@ import pytest
 from flowlet.app import Flowlet
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.executor_settings import ExecutorSettings
-from flowlet.settings import Settings
+from flowlet.settings import ExecutorSettings, Settings
 from flowlet.shutdown import Shutdown
 from flowlet.store.opening import Store, open_store
 from flowlet.workflow.context import Context

@@ -16,10 +16,10 @@ from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
 from flowlet.engine.waiters import Waiters
 from flowlet.errors import Fail
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 from flowlet.log_setup import configure_logging
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import open_store
 from flowlet.workflow.context import Context
 from flowlet.workflow.retry import Retry

@@ -16,10 +16,10 @@ from flowlet.engine.handlers.lease import Lease
 from flowlet.engine.maintenance import REST_FACTOR, Maintenance
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.action import ActionKind
 from flowlet.instance.instance import Status
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.clocks import RecordingClock
 from tests.engine.executor_harness import wait_for

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from flowlet.clock import to_microseconds
-from flowlet.executor_settings import ExecutorSettings
+from flowlet.settings import ExecutorSettings
 from tests.faults.fault_harness import open_fault_harness
 from tests.faults.processes import StartProcess
 

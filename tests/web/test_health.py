@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from flowlet.engine import executor
 from flowlet.engine.executor import Executor
-from flowlet.executor_settings import ExecutorSettings
+from flowlet.settings import ExecutorSettings
 from flowlet.web.app import create_app
 from flowlet.web.metrics import DATABASE_METRICS_MAX_AGE_SECONDS, Metrics
 from flowlet.workflow.retry import Retry

@@ -6,22 +6,41 @@ Slots bound how many run, not how large they are: 512 instances with a megabyte 
 from __future__ import annotations
 
 import logging
+import os
+from contextlib import suppress
+from pathlib import Path
 
 from flowlet.engine.handlers.lease import Lease
 from flowlet.instance.instance import Instance
 
-__all__ = ["BYTES_PER_CHARACTER", "MemoryBudget", "compute_weight"]
+__all__ = ["MemoryBudget", "compute_weight", "find_memory_limit"]
 
 BYTES_PER_CHARACTER = 16
 """What a character of the variables takes: their text before and after, the object, and the one for the next state."""
 BYTES_PER_INSTANCE = 20_000
 """What an instance without variables takes."""
+EXPECTED_CHARACTERS = 1_000_000
+"""How long variables are at most, as far as nothing is known of the sizes of instances."""
 FIRST_COUNT = 16
-"""How many instances may begin while nothing is known of their sizes."""
+"""How many instances may begin at least, as long as nothing is known."""
 FORGETTING = 0.99
 """How much of the size of the largest instance is still expected after each other one."""
 
+_CGROUP_FILES = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""What a container may take, in the second and in the first version of control groups; a word for no limit."""
+
 logger = logging.getLogger(__name__)
+
+
+def find_memory_limit() -> int:
+    """Return how many bytes of memory the container has, or the machine; 0 if neither says so."""
+    limits = []
+    with suppress(ValueError, OSError, AttributeError):  # Windows has no such call
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in _CGROUP_FILES:
+        with suppress(ValueError, OSError):
+            limits.append(int(Path(path).read_text(encoding="ascii")))
+    return min(limits, default=0)
 
 
 def compute_weight(instance: Instance) -> int:
@@ -36,13 +55,14 @@ class MemoryBudget:
     largest of the latest.
 
     Args:
-        limit: How many bytes the running instances may take, about; 0 for no limit.
+        limit: How many bytes the running instances may take, about; None for half of what there is, 0 for no limit.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int | None = None) -> None:
+        limit = find_memory_limit() // 2 if limit is None else limit
         self._limit = limit
         self._used = self._count = 0
-        self._expected = max(1.0, limit / FIRST_COUNT)
+        self._expected = max(1.0, min(limit / FIRST_COUNT, BYTES_PER_CHARACTER * EXPECTED_CHARACTERS))
         self._was_full = False
 
     def limit_slots(self, free: int) -> int:

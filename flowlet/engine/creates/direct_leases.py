@@ -9,9 +9,9 @@ from dataclasses import replace
 from flowlet.clock import Clock
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Instance, Status
 from flowlet.instance.new_instance import NewInstance
+from flowlet.settings import ExecutorSettings
 
 __all__ = ["DirectLeases", "ReservedSlots"]
 

@@ -10,8 +10,8 @@ from flowlet.clock import to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.engine.outage import Backoff
 from flowlet.engine.retention.rules import list_ranges, read_retention_rules
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.keep_period import ALWAYS, OFF
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store
 from flowlet.store.people.audit import MAX_DELETED_RECORDS
 from flowlet.store.retention.deletion import MAX_DELETED_INSTANCES, Deleted, delete_parts

@@ -13,8 +13,8 @@ from flowlet.engine.outage import Backoff
 from flowlet.engine.schedules.firing_plan import FiringPlan, plan_firing
 from flowlet.engine.wakeup import Wakeup
 from flowlet.errors import TimetableError, VariablesError
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import ENDED_STATUSES
+from flowlet.settings import ExecutorSettings
 from flowlet.store.commits import SCHEDULES_CHANGED, Commit
 from flowlet.store.opening import Store
 from flowlet.store.schedules.firing import FiredSchedule, PlannedFiring, ScheduleLook

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import psutil
 import pytest
 
 from flowlet.definition.registry import Registry
-from flowlet.engine.batches.memory_budget import MemoryBudget, compute_weight
+from flowlet.engine.batches.memory_budget import MemoryBudget, compute_weight, find_memory_limit
 from flowlet.engine.handlers.lease import Lease
 from flowlet.instance.instance import Instance, Status
 from flowlet.workflow.context import Context
@@ -26,6 +27,11 @@ def build_sized_instance(characters: int) -> Instance:
     """Return an instance whose variables have so many characters."""
     definition = Registry().add(build_workflow_module(**build_single_state(lambda: "done")))
     return build_leased_instance(definition, vars_json="x" * characters)
+
+
+def test_half_of_what_there_is_is_the_limit() -> None:
+    assert find_memory_limit() <= psutil.virtual_memory().total
+    assert MemoryBudget().limit_slots(10**9) == MemoryBudget(find_memory_limit() // 2).limit_slots(10**9) > 0
 
 
 def test_without_a_limit_every_free_slot_may_be_taken() -> None:

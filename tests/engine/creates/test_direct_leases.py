@@ -14,9 +14,9 @@ import pytest
 from flowlet.assembly import lease_directly
 from flowlet.engine.creates.direct_leases import DirectLeases, ReservedSlots
 from flowlet.engine.wakeup import Wakeup
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Instance, Status
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from flowlet.store.limits.table import LaneKind
 from tests.engine.executor_harness import ExecutorHarness, GatedHandler, run_executor, wait_for
 from tests.engine.manual_executor import EngineHarness, open_engine

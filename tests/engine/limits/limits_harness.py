@@ -14,10 +14,10 @@ from flowlet.clock import Duration, VirtualClock, parse_duration, to_microsecond
 from flowlet.definition.registry import Registry
 from flowlet.engine.limits.claims import list_policies
 from flowlet.engine.worker_parts import WorkerParts, build_executor_record, build_worker_parts
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Instance
 from flowlet.operations.doctor import examine_store
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from flowlet.store.limits.limits import LimitUse
 from flowlet.store.opening import Store, open_store
 from tests.databases import find_schema

@@ -18,9 +18,9 @@ from flowlet.engine.event_stream import EventBroadcaster
 from flowlet.engine.retention.pruner import Pruner, prune_ranges
 from flowlet.engine.retention.rules import RuleSource, list_ranges, read_retention_rules
 from flowlet.engine.worker_parts import build_executor_record
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.keep_period import ALWAYS, OFF
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store, open_store
 from flowlet.store.people.audit import AuditQuery
 from flowlet.store.retention.deletion import Deleted

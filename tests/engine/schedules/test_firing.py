@@ -9,8 +9,8 @@ from pydantic import BaseModel
 
 from flowlet.definition.registry import Registry
 from flowlet.engine.schedules.scheduler import Scheduler
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import Status
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import open_store
 from flowlet.workflow.schedule import Schedule
 from tests.engine.schedules.scheduled_reports import build_reports, list_created, list_instances, open_reports

@@ -17,9 +17,9 @@ import pytest
 from flowlet import Workflow, end, state
 from flowlet.assembly import open_engine, run_executor
 from flowlet.definition.registry import Registry
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.instance import ENDED_STATUSES
 from flowlet.operations.service import Operations
+from flowlet.settings import ExecutorSettings
 from flowlet.store.commits import Commit
 from flowlet.store.dialects.mysql import signals as mysql_signals
 from tests.engine.executor_harness import NEVER, wait_for

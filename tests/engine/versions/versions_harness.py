@@ -12,12 +12,12 @@ from flowlet.clock import StoreClock
 from flowlet.definition.dependencies import Dependencies
 from flowlet.definition.registry import Registry
 from flowlet.engine.executor import Executor
-from flowlet.executor_settings import ExecutorSettings
 from flowlet.instance.action import ENTRY_KINDS, ActionKind
 from flowlet.instance.instance import Instance
 from flowlet.instance.json_text import parse_json
 from flowlet.instance.transition import Transition
 from flowlet.operations.doctor import examine_store
+from flowlet.settings import ExecutorSettings
 from flowlet.store.opening import Store, open_store
 from tests.databases import find_schema
 from tests.engine.executor_harness import wait_for

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from flowlet.assembly import build_engine, run_executor
-from flowlet.executor_settings import ExecutorSettings
+from flowlet.settings import ExecutorSettings
 from tests.operations.operations_harness import build_families_module, build_orders_module
 from tests.web.app_harness import AppHarness, borrow_app, open_app_services
 
