@@ -42,12 +42,15 @@ def test_the_defaults_of_the_executor_are_those_of_its_own_class() -> None:
 
 
 def test_the_executor_gets_what_was_set() -> None:
-    settings = Settings(groups="mail,print", slots=3, lease="2 minutes", executor_name="east-1", session_idle="1h")
+    settings = Settings(
+        groups="mail,print", slots=3, memory="2GiB", lease="2 minutes", executor_name="east-1", session_idle="1h"
+    )
 
     executor = settings.get_executor_settings()
 
     assert executor.groups == ("mail", "print")
-    assert (executor.slots, executor.lease, executor.name) == (3, timedelta(minutes=2), "east-1")
+    assert (executor.slots, executor.memory, executor.lease) == (3, 2**31, timedelta(minutes=2))
+    assert executor.name == "east-1"
     assert executor.session_idle == timedelta(hours=1)
 
 
@@ -126,6 +129,8 @@ def test_the_case_of_the_log_settings_does_not_matter(monkeypatch: pytest.Monkey
         ("FLOWLET_SLOTS", "0", "greater than or equal to 1"),
         ("FLOWLET_SLOTS", "10001", "less than or equal to 10000"),
         ("FLOWLET_SLOTS", "many", "valid integer"),
+        ("FLOWLET_MEMORY", "many", "a size such as 512MB"),
+        ("FLOWLET_MEMORY", "1kB", "greater than or equal to 16000000"),
         ("FLOWLET_LEASE", "30", "not a duration"),
         ("FLOWLET_LEASE", "2 fortnights", "not a duration"),
         ("FLOWLET_LEASE", "10ms", "from 1s to 1h"),
