@@ -54,8 +54,9 @@ async def test_three_states_take_a_create_a_claim_and_three_commits(
 
         await run_one(run)
 
-        # Where this process hears of its own create from the database too, another claim may follow.
-        assert uses.pop("claim") in (1, 2)
+        # Where this process hears of its own creates from the database too, of the one before perhaps late, each may be
+        # followed by another claim.
+        assert uses.pop("claim") in (1, 2, 3)
         assert uses == {"create": 1, "commit": 3}
 
 
