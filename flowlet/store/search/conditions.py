@@ -55,8 +55,10 @@ def _build_status_conditions(query: SearchQuery) -> tuple[list[str], dict[str, A
     parts: list[str] = []
     values: dict[str, Any] = {}
     if statuses := query.statuses:
-        binds, values = build_in_list("status", statuses)
-        parts.append(f"status IN ({binds})")
+        # Words, not binds: a statement with binds has one plan for any status in PostgreSQL, after five runs. It walks
+        # all ids in their order, to find the few that are EXECUTING: 300 ms of a million, instead of 1.
+        words = ", ".join(f"'{Status(one).value}'" for one in statuses)
+        parts.append(f"status IN ({words})")
         parts += [] if UNINDEXED_STATUSES.intersection(statuses) else [IS_NOT_DONE]
         parts += [IS_CANCELLED] if set(statuses) == {Status.CANCELLED} else []
     if query.is_retrying is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -109,6 +110,21 @@ async def test_of_few_that_an_index_leaves_no_other_index_is_walked(store_harnes
 
     pages = [sql for sql in statements if ":row_limit" in sql]
     assert ["ORDER BY id + 0 DESC" in sql for sql in pages] == [True, True, True]
+
+
+async def test_each_status_has_a_plan_of_its_own(store_harness: StoreHarness) -> None:
+    """Of one plan for any status, PostgreSQL would use the index of ids to find the few of a rare one."""
+
+    async def read_statements(session: DatabaseSession) -> list[str]:
+        explaining = ExplainingSearchSession(session)
+        for status in ("NEW", "EXECUTING", ["FAILED", "PAUSED"]):
+            await search_instances(explaining, SearchQuery(status=status), StateNames({}))  # type: ignore[arg-type]  # as good as a session
+        return explaining.statements
+
+    statements = await store_harness.store.connections.read(read_statements)
+
+    found = [re.findall(r"status IN \([^)]*\)", sql)[0] for sql in statements if ":row_limit" in sql]
+    assert found == ["status IN ('NEW')", "status IN ('EXECUTING')", "status IN ('FAILED', 'PAUSED')"]
 
 
 async def explain_search(session: DatabaseSession, query: dict[str, Any]) -> tuple[str, int]:
