@@ -206,19 +206,19 @@ class Batcher(Generic[T, R]):
     def _take_batch(self, *, above: int | None = None) -> list[_Pending[T, R]]:
         batch: list[_Pending[T, R]] = []
         weight, room = 0.0, dict[int, int]()
-        while len(batch) < self._max_batch_size and (pending := self._pending.peek(above=above)):
-            if self._keeps_cancelled or not pending.done.done():
-                weight += pending.weight
-                if batch and (weight > self._max_batch_weight or weight == ALONE):
-                    break
-                priority = pending.rank.priority
-                if priority not in room:
-                    room[priority] = self._limit_size(priority, self._max_batch_size)
-                if not room[priority]:
-                    break
-                room[priority] -= 1
-                batch.append(pending)
-            self._pending.pop(above=above)
+        while len(batch) < self._max_batch_size and (pending := self._pending.pop(above=above)):
+            if not self._keeps_cancelled and pending.done.done():
+                continue
+            weight += pending.weight
+            priority = pending.rank.priority
+            left = room.get(priority)
+            if left is None:
+                left = self._limit_size(priority, self._max_batch_size)
+            if not left or (batch and (weight > self._max_batch_weight or weight == ALONE)):
+                self._pending.put_back(pending.rank, pending)
+                break
+            room[priority] = left - 1
+            batch.append(pending)
         return batch
 
     async def _write_batch(self, batch: Sequence[_Pending[T, R]]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from flowlet.engine.batcher import ALONE, Batcher, BatcherClosedError, BatchTotals
-from flowlet.engine.batches.traffic import Traffic, rank_instance
+from flowlet.engine.batches.traffic import Traffic, rank_transition
 from flowlet.engine.observer import ExecutorObserver
 from flowlet.engine.outage import DELAYS_SECONDS, Backoff, ConnectionLossError
 from flowlet.errors import RowsLockedError, StoreUnavailableError
@@ -85,7 +85,7 @@ class Committer:
             max_batch_size=max_batch_size,
             max_batch_weight=store.instances.max_batch_length,
             weigh=self._weigh,
-            rank=lambda transition: rank_instance(transition.instance),
+            rank=rank_transition,
             limit_size=(traffic or Traffic(store.clock)).limit_batch,
             writer_count=writer_count,
             keeps_cancelled=True,  # its handler has run: the fence decides whether the result is still wanted

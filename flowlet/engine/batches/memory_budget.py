@@ -13,7 +13,7 @@ from pathlib import Path
 from flowlet.engine.handlers.lease import Lease
 from flowlet.instance.instance import Instance
 
-__all__ = ["MemoryBudget", "compute_weight", "find_memory_limit"]
+__all__ = ["BYTES_PER_CHARACTER", "BYTES_PER_INSTANCE", "MemoryBudget", "find_memory_limit"]
 
 BYTES_PER_CHARACTER = 16
 """What a character of the variables takes: their text before and after, the object, and the one for the next state."""
@@ -41,11 +41,6 @@ def find_memory_limit() -> int:
         with suppress(ValueError, OSError):
             limits.append(int(Path(path).read_text(encoding="ascii")))
     return min(limits, default=0)
-
-
-def compute_weight(instance: Instance) -> int:
-    """Return how many bytes an instance takes while it runs, about."""
-    return BYTES_PER_INSTANCE + BYTES_PER_CHARACTER * len(instance.vars_json)
 
 
 class MemoryBudget:
@@ -88,7 +83,7 @@ class MemoryBudget:
 
     def change(self, lease: Lease, instance: Instance) -> None:
         """Count what a running instance has become."""
-        weight = compute_weight(instance)
+        weight = BYTES_PER_INSTANCE + BYTES_PER_CHARACTER * len(instance.vars_json)
         self._used += weight - lease.weight
         lease.weight = weight
 

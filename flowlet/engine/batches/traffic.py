@@ -13,9 +13,10 @@ from dataclasses import replace
 from flowlet.clock import Clock
 from flowlet.engine.batches.waiting_items import Rank
 from flowlet.instance.instance import Instance
+from flowlet.instance.transition import Transition
 from flowlet.store.dialects.batch import ClaimRequest
 
-__all__ = ["ROWS_BELOW", "ROWS_BESIDE_FEW", "Traffic", "rank_instance"]
+__all__ = ["ROWS_BELOW", "ROWS_BESIDE_FEW", "Traffic", "rank_transition"]
 
 WINDOW_SECONDS = 0.5
 """What was claimed counts for one to two windows."""
@@ -27,8 +28,14 @@ ROWS_BELOW = 16
 """How many rows of a lower priority are written at once: that takes half as long again as one."""
 
 
-def rank_instance(instance: Instance) -> Rank:
+def _rank_instance(instance: Instance) -> Rank:
     """Return the rank of an instance: each workflow, and each parent's children of it, have their turn."""
+    return Rank(instance.priority, (instance.type, instance.parent_id))
+
+
+def rank_transition(transition: Transition) -> Rank:
+    """Return the rank of a transition: that of its instance, by one call, because each one is ranked."""
+    instance = transition.instance
     return Rank(instance.priority, (instance.type, instance.parent_id))
 
 
@@ -51,7 +58,7 @@ class Traffic:
     def note(self, instances: Iterable[Instance]) -> None:
         """Count what a claim has returned."""
         self._move_window()
-        self._current.update(map(rank_instance, instances))
+        self._current.update(map(_rank_instance, instances))
         self._judge()
 
     def limit_rows(self, rows: int) -> int:

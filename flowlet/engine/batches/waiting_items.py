@@ -45,33 +45,36 @@ class WaitingItems(Generic[T]):
         self._count += 1
 
     def put_back(self, rank: Rank, item: T) -> None:
-        """Add an item that was taken, before the others of its source."""
+        """Add an item that was taken: it is the next one of its source, and the source the next of its priority."""
         self._get_queue(rank).appendleft(item)
+        sources = self._sources[rank.priority]
+        if len(sources) > 1:
+            self._sources[rank.priority] = {rank.source: sources.pop(rank.source), **sources}
         self._count += 1
+        self._turn -= 1
 
-    def peek(self, *, above: int | None = None) -> T | None:
-        """Return the next item; None if there is none, or none with a priority above the given one."""
+    def pop(self, *, above: int | None = None) -> T | None:
+        """Return the next item and remove it; None if there is none, or none with a priority above the given one.
+
+        Its source has its next turn behind the others.
+        """
         if not self._sources:
             return None
-        priority = self._find_priority(above)
+        priority = next(iter(self._sources)) if len(self._sources) == 1 else self._find_priority(above)
         if above is not None and priority <= above:
             return None
-        return next(iter(self._sources[priority].values()))[0]
-
-    def pop(self, *, above: int | None = None) -> None:
-        """Remove the item that ``peek`` returns; its source has its next turn behind the others."""
-        priority = self._find_priority(above)
         sources = self._sources[priority]
         source, queue = next(iter(sources.items()))
-        queue.popleft()
-        if not queue or len(sources) > 1:
+        item = queue.popleft()
+        if len(sources) > 1:
             del sources[source]
-        if queue:
-            sources[source] = queue
-        elif not sources:
+            if queue:
+                sources[source] = queue
+        elif not queue:
             del self._sources[priority]
         self._count -= 1
         self._turn += above is None
+        return item
 
     def clear(self) -> Iterable[T]:
         """Remove all items, and return them."""
@@ -90,7 +93,5 @@ class WaitingItems(Generic[T]):
         return queue
 
     def _find_priority(self, above: int | None) -> int:
-        if len(self._sources) == 1:
-            return next(iter(self._sources))
         is_low_turn = above is None and self._turn % LOW_TURN == LOW_TURN - 1
         return min(self._sources) if is_low_turn else max(self._sources)

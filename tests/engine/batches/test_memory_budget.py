@@ -9,7 +9,12 @@ import psutil
 import pytest
 
 from flowlet.definition.registry import Registry
-from flowlet.engine.batches.memory_budget import MemoryBudget, compute_weight, find_memory_limit
+from flowlet.engine.batches.memory_budget import (
+    BYTES_PER_CHARACTER,
+    BYTES_PER_INSTANCE,
+    MemoryBudget,
+    find_memory_limit,
+)
 from flowlet.engine.handlers.lease import Lease
 from flowlet.instance.instance import Instance, Status
 from flowlet.workflow.context import Context
@@ -21,6 +26,11 @@ from tests.engine.activation.activation_harness import (
 from tests.engine.executor_harness import run_executor, wait_for
 
 MEGABYTE = 1_000_000
+
+
+def compute_weight(characters: int) -> int:
+    """Return how many bytes an instance takes, about, whose variables have so many characters."""
+    return BYTES_PER_INSTANCE + BYTES_PER_CHARACTER * characters
 
 
 def build_sized_instance(characters: int) -> Instance:
@@ -57,7 +67,7 @@ def test_what_runs_leaves_room_for_others_of_its_size_and_one_always_runs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     large = build_sized_instance(2 * MEGABYTE)
-    budget = MemoryBudget(3 * compute_weight(large))
+    budget = MemoryBudget(3 * compute_weight(2 * MEGABYTE))
     leases = [Lease(number, 1, 0) for number in range(3)]
     room = []
     with caplog.at_level(logging.WARNING, "flowlet"):
@@ -101,7 +111,7 @@ async def test_no_more_run_than_fit_and_all_end(database_url: str) -> None:
         return "done"
 
     large = {"text": "x" * 100_000, "waits": True}
-    memory = 3 * compute_weight(build_sized_instance(100_100))
+    memory = 3 * compute_weight(100_100)
     module = build_workflow_module(**build_single_state(check))
     async with run_executor(database_url, module, slots=64, memory=memory) as run:
         ids = [await run.create_and_wake(vars={**large, "waits": False})]

@@ -7,8 +7,7 @@ from flowlet.engine.batches.waiting_items import LOW_TURN, Rank, WaitingItems
 
 def take_all(items: WaitingItems[str]) -> list[str]:
     taken = []
-    while item := items.peek():
-        items.pop()
+    while item := items.pop():
         taken.append(item)
     return taken
 
@@ -45,10 +44,8 @@ def test_only_items_above_a_priority_are_taken_where_that_is_asked_for() -> None
     items.add(Rank(0, "Order"), "low")
     items.add(Rank(5, "Order"), "high")
 
-    assert items.peek(above=0) == "high"
-    items.pop(above=0)
-
-    assert items.peek(above=0) is None
+    assert items.pop(above=0) == "high"
+    assert items.pop(above=0) is None
     assert take_all(items) == ["low"]
 
 
@@ -61,10 +58,33 @@ def test_an_item_that_was_put_back_is_the_next_of_its_source() -> None:
     assert take_all(items) == ["first", "second"]
 
 
+def test_an_item_that_was_put_back_is_taken_next_whatever_its_source_and_priority() -> None:
+    items: WaitingItems[str] = WaitingItems()
+    for source in ("Order", "Bill", "Mail"):
+        items.add(Rank(0, source), f"{source} 1")
+        items.add(Rank(0, source), f"{source} 2")
+    for number in range(2 * LOW_TURN):
+        items.add(Rank(9, "Order"), f"high-{number}")
+    for _ in range(LOW_TURN - 1):
+        items.pop()
+
+    taken = items.pop()
+    items.put_back(Rank(0, "Order"), "Order 1")
+
+    assert (taken, items.pop()) == ("Order 1", "Order 1")
+    assert [item for item in take_all(items) if "high" not in item] == [
+        "Bill 1",
+        "Mail 1",
+        "Order 2",
+        "Bill 2",
+        "Mail 2",
+    ]
+
+
 def test_all_that_waits_can_be_removed_at_once() -> None:
     items: WaitingItems[str] = WaitingItems()
     items.add(Rank(0, "Order"), "one")
     items.add(Rank(3, "Bill"), "two")
 
     assert sorted(items.clear()) == ["one", "two"]
-    assert (len(items), items.peek()) == (0, None)
+    assert (len(items), items.pop()) == (0, None)
