@@ -137,7 +137,7 @@ _get_values = attrgetter(*(_RENAMED.get(name, name) for name in _FIELDS))
 
 
 def encode_event(event: HistoryEvent) -> bytes:
-    """Return an event as JSON, as ``EventResponse`` describes it, in a fifth of the model's time."""
+    """Return an event as JSON, as ``EventResponse`` describes it, in less than half of the model's time."""
     members: dict[str, Any] = dict(zip(_MEMBERS, _get_values(event), strict=True))
     members["dateTime"] = format_rfc3339(event.at)
     return write_json(members).encode()
