@@ -101,7 +101,7 @@ class Executor:
 
     @property
     def free_slots(self) -> int:
-        """How many of its slots have no activation."""
+        """How many activations may begin: slots without one, as far as ``memory`` permits."""
         return self._registration.worker.free_slots if self._registration else self.slots
 
     @property

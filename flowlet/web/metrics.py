@@ -128,7 +128,7 @@ class Metrics:
         yield CounterMetricFamily("flowlet_claimed_instances", "Instances claimed.", value=self._claimed_total)
         if self._executor is not None:
             yield GaugeMetricFamily("flowlet_slots", "Activations that can run at once.", self._executor.slots)
-            yield GaugeMetricFamily("flowlet_slots_free", "Slots without an activation.", self._executor.free_slots)
+            yield GaugeMetricFamily("flowlet_slots_free", "Activations that may begin.", self._executor.free_slots)
             if (threads := self._executor.threads) is not None:
                 text = "Threads without a plain def handler."
                 yield GaugeMetricFamily("flowlet_threads_free", text, threads.free_count)
