@@ -1,6 +1,6 @@
 """Executors are killed before and after the statements that make the children of a spawn: each child exists once.
 
-FLOWLET_SPAWN_CHILDREN makes the spawn as large as one likes.
+FLOWLET_TEST_SPAWN_CHILDREN makes the spawn as large as one likes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.faults.fault_harness import FaultHarness, open_fault_harness
 from tests.faults.kills.kill_points import KINDS_BY_ROLE
 from tests.faults.processes import StartProcess
 
-SIZE = int(os.environ.get("FLOWLET_SPAWN_CHILDREN", "2500"))
+SIZE = int(os.environ.get("FLOWLET_TEST_SPAWN_CHILDREN", "2500"))
 """More children than the parts that all killed executors make."""
 TIMEOUT_SECONDS = 60 + SIZE / 80
 KILLS = [(kind, when) for kind in KINDS_BY_ROLE["spawn"] for when in ("before", "after")]

@@ -1,7 +1,7 @@
 """Sends race with entering, and both are killed before and after their statements: each message is read once.
 
-FLOWLET_RACE_SENDS and FLOWLET_RACE_KILLS make it as long as one likes. The kills of senders, and as many of executors,
-go through the kinds of statements.
+FLOWLET_TEST_RACE_SENDS and FLOWLET_TEST_RACE_KILLS make it as long as one likes. The kills of senders, and as many of
+executors, go through the kinds of statements.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.faults.fault_harness import FaultHarness, open_fault_harness
 from tests.faults.kills.kill_points import KINDS_BY_ROLE
 from tests.faults.processes import ManagedProcess, StartProcess
 
-SENDS = int(os.environ.get("FLOWLET_RACE_SENDS", "24"))
-KILLS = int(os.environ.get("FLOWLET_RACE_KILLS", "1"))
+SENDS = int(os.environ.get("FLOWLET_TEST_RACE_SENDS", "24"))
+KILLS = int(os.environ.get("FLOWLET_TEST_RACE_KILLS", "1"))
 INSTANCES = max(4, SENDS // 100)
 PARTS = 2
 TIMEOUT_SECONDS = 60 + SENDS / 20 + 3 * KILLS

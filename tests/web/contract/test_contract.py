@@ -24,7 +24,7 @@ PHASES = {"postgresql": ALL_PHASES, "sqlite": "fuzzing", "mysql": "fuzzing"}
 """Values may be stored otherwise by each database, so all three get drawn ones. What the description calls for, and the
 order of requests, differ by none of them."""
 MIN_REQUESTS = {"postgresql": 1_500, "sqlite": 300, "mysql": 300}
-SEED = os.environ.get("FLOWLET_CONTRACT_SEED", "1")
+SEED = os.environ.get("FLOWLET_TEST_CONTRACT_SEED", "1")
 """What is drawn is the same in each run, unless another seed asks for the new: a change fails for what it changed."""
 MAX_EXAMPLES = 6
 """How many requests are drawn for each operation, beside those that its description calls for."""
