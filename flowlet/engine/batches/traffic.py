@@ -34,9 +34,8 @@ def _rank_instance(instance: Instance) -> Rank:
 
 
 def rank_transition(transition: Transition) -> Rank:
-    """Return the rank of a transition: that of its instance, by one call, because each one is ranked."""
-    instance = transition.instance
-    return Rank(instance.priority, (instance.type, instance.parent_id))
+    """Return the rank of a transition: that of its instance."""
+    return _rank_instance(transition.instance)
 
 
 class Traffic:

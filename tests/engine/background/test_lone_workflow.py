@@ -15,6 +15,9 @@ from flowlet.workflow.states import end, state
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.executor_harness import ExecutorHarness, run_executor, wait_for
 
+MAX_ROUNDS = 5
+"""On a busy machine the database may tell late of the workflow before."""
+
 
 @state(start=True, next=["charge"])
 async def check() -> str:
@@ -52,11 +55,14 @@ async def test_three_states_take_a_create_a_claim_and_three_commits(
         for name in ("create", "claim", "commit"):
             count_uses(name)
 
-        await run_one(run)
+        for _ in range(MAX_ROUNDS):
+            uses.clear()
+            await run_one(run)
+            if uses["claim"] <= 2:
+                break  # no claim that follows a late word of the workflow before is among them
 
-        # Where this process hears of its own creates from the database too, of the one before perhaps late, each may be
-        # followed by another claim.
-        assert uses.pop("claim") in (1, 2, 3)
+        # Where this process hears of its own create from the database too, another claim may follow.
+        assert uses.pop("claim") in (1, 2)
         assert uses == {"create": 1, "commit": 3}
 
 
