@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -30,6 +30,8 @@ LAST_DAY_SHARE = 0.25
 """The share of instances that were created in the last day."""
 
 STATUS_SHARES = (("FAILED", 0.02), ("CANCELLED", 0.01), ("open", 0.03))
+ENDED = ("FINISHED", "FAILED", "CANCELLED")
+STATES_UNTIL_WAITING = PATHS[APPROVAL].index("decide") + 1
 ERRORS = (
     "ConnectionError: payment gateway answered {a} after {b} ms",
     "TimeoutError: no answer from stock-{c}.internal:8443 within {a} s",
@@ -71,14 +73,28 @@ class InstanceHistory:
     actions: list[dict[str, Any]]
 
 
-def generate_histories(workflows: int, lines: int, *, now: int, seed: int = 4) -> Iterator[InstanceHistory]:
-    """Return instances with the ids 1, 2, ..., the oldest first, with ``lines`` actions each on average."""
+def draw_statuses(finished: int, waiting: int, *, seed: int = 4) -> Iterator[str]:
+    """Return FINISHED and WAITING, each exactly so many times, in random order."""
+    random = Random(seed)
+    for rest in range(finished + waiting, 0, -1):
+        is_waiting = random.random() * rest < waiting
+        waiting -= is_waiting
+        yield "WAITING" if is_waiting else "FINISHED"
+
+
+def generate_histories(
+    workflows: int, lines: int, *, now: int, seed: int = 4, statuses: Iterable[str | None] = itertools.repeat(None)
+) -> Iterator[InstanceHistory]:
+    """Return instances with the ids 1, 2, ..., the oldest first, with ``lines`` actions each on average.
+
+    Their statuses are those of ``draw_statuses``; with None each is drawn by ``STATUS_SHARES``.
+    """
     random = Random(seed)
     moments = sorted(_draw_created(random, now) for _ in range(workflows))
     parent: InstanceHistory | None = None
-    for place, created in enumerate(moments):
-        name = _draw_type(random, place, parent)
-        life = _build_history(random, place + 1, name, created, lines=lines, now=now)
+    for place, (created, status) in enumerate(zip(moments, statuses, strict=False)):
+        name = APPROVAL if status == "WAITING" else _draw_type(random, place, parent)
+        life = _build_history(random, place + 1, name, created, lines=lines, now=now, status=status)
         if name == PARCEL and parent is not None:
             life.row["parent_id"] = parent.row["id"]
             life.actions[0]["text"] = f"child of {parent.row['id']}"
@@ -108,18 +124,16 @@ def _draw_type(random: Random, index: int, previous: InstanceHistory | None) -> 
     return ORDER if drawn < 0.64 else APPROVAL if drawn < 0.84 else REFUND
 
 
-def _build_history(random: Random, id: int, name: str, created: int, *, lines: int, now: int) -> InstanceHistory:
+def _build_history(
+    random: Random, id: int, name: str, created: int, *, lines: int, now: int, status: str | None
+) -> InstanceHistory:
     number = random.randrange(10**6)
     path = PATHS[name]
-    drawn, fate = random.random(), "FINISHED"
-    for other, share in STATUS_SHARES:
-        if drawn < share:
-            fate = other
-            break
-        drawn -= share
-    reached = len(path) if fate == "FINISHED" else random.randrange(1, len(path) - 1)
-    if fate == "open":
-        fate, reached = _draw_open_status(random, name, reached)
+    if status is None:
+        fate, reached = _draw_status(random, name)
+    else:
+        fate, reached = status, STATES_UNTIL_WAITING if status == "WAITING" else len(path)
+    if fate not in ENDED:
         created = (
             max(created, now - random.randrange(MINUTE, 3 * MICROSECONDS_PER_DAY)) if random.random() < 0.7 else created
         )
@@ -157,11 +171,22 @@ def _build_history(random: Random, id: int, name: str, created: int, *, lines: i
     return InstanceHistory(row, actions)
 
 
+def _draw_status(random: Random, name: str) -> tuple[str, int]:
+    """Return the status of an instance, and how many states it has reached."""
+    drawn, states = random.random(), len(PATHS[name])
+    for status, share in STATUS_SHARES:
+        if drawn < share:
+            reached = random.randrange(1, states - 1)
+            return _draw_open_status(random, name, reached) if status == "open" else (status, reached)
+        drawn -= share
+    return "FINISHED", states
+
+
 def _draw_open_status(random: Random, name: str, states_reached: int) -> tuple[str, int]:
     """Return the status of an instance that has not ended, and how many states it has reached."""
     drawn = random.random()
     if name == APPROVAL and drawn < 0.8:
-        return "WAITING", 2
+        return "WAITING", STATES_UNTIL_WAITING
     if drawn < 0.15:
         return "NEW", 1
     return ("PAUSED" if drawn < 0.22 else "RETRYING" if drawn < 0.4 else "IN_PROGRESS"), states_reached
@@ -197,7 +222,7 @@ def _build_action(id: int, kind: str, at: int, source: str | None, target: str |
 def _complete_rows(random: Random, row: dict[str, Any], actions: list[dict[str, Any]], now: int) -> None:
     """Complete the row and its history for its status."""
     status, at, id, state = row["status"], row["modified"], row["id"], row["state"]
-    row["ended"] = at if status in ("FINISHED", "FAILED", "CANCELLED") else None
+    row["ended"] = at if status in ENDED else None
     later = now + int(random.random() * 10 * MICROSECONDS_PER_DAY) + 6 * 3600 * SECOND
     if status in ("FAILED", "RETRYING"):
         number = {"a": random.randrange(100, 9_999), "b": random.randrange(10**6), "c": random.randrange(1, 99)}
