@@ -64,9 +64,8 @@ async def read_column(store: Store, sql: str) -> list[Any]:
 
 async def find_newest_id(store: Store, condition: str) -> int:
     """Return the id of the newest instance that matches, or 1."""
-    return (
-        [*await read_column(store, f"SELECT id FROM flowlet_workflow WHERE {condition} ORDER BY id DESC LIMIT 1"), 1]
-    )[0]
+    found = await read_column(store, f"SELECT id FROM flowlet_workflow WHERE {condition} ORDER BY id DESC LIMIT 1")
+    return int(found[0]) if found else 1
 
 
 def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, Any]]:
@@ -160,6 +159,26 @@ def build_searches(now: int, keys: dict[str, str]) -> dict[str, dict[str, Any]]:
     return {f"/workflows: {name}": fields for name, fields in found.items()}
 
 
+async def list_searches(store: Store, parent_id: int) -> dict[str, str]:
+    """Return the path of each search of the workflows page, by name, with the keys of an instance in the middle."""
+    middle = (await read_column(store, "SELECT MAX(id) FROM flowlet_workflow"))[0] // 2
+    some = (await store.connections.read(lambda session: session.fetch_rows(_SAMPLE_SQL, {"id": middle})))[0]
+    keys = dict(zip(("id", "external_id", "business_key"), map(str, some), strict=True))
+    searches = build_searches(store.clock.now(), keys | {"parent": str(parent_id), "customer": "c-4711"})
+    return {name: f"/workflows?{urlencode(fields, doseq=True)}" for name, fields in searches.items()}
+
+
+def list_tabs(id: int, name: str = "") -> dict[str, str]:
+    """Return the path of each tab of an instance, by name."""
+    return {f"/workflows/<id>: {name}tab {tab}": f"/workflows/{id}?tab={tab}" for tab in TABS}
+
+
+def list_fixed_pages() -> dict[str, str]:
+    """Return the path of each page that needs no key of the database, by name."""
+    paths = [*(f"/definitions/{name}" for name in (ORDER, APPROVAL, AUDIT)), *(f"/{path}" for path in PAGES)]
+    return {path: path for path in paths}
+
+
 async def list_pages(store: Store) -> dict[str, str]:
     """Return the path of each measured page, by name."""
     ids = {
@@ -168,24 +187,12 @@ async def list_pages(store: Store) -> dict[str, str]:
         "waiting": await find_newest_id(store, "status = 'WAITING'"),
         "with a child": await find_newest_id(store, "children > 0"),
     }
-    middle = (await read_column(store, "SELECT MAX(id) FROM flowlet_workflow"))[0] // 2
-    some = (await store.connections.read(lambda session: session.fetch_rows(_SAMPLE_SQL, {"id": middle})))[0]
-    keys = dict(zip(("id", "external_id", "business_key"), map(str, some), strict=True))
-    keys |= {"parent": str(ids["with a child"]), "customer": "c-4711"}
-    found = {"/": "/", "/workflows/1": "/workflows/1"}
-    for name, fields in build_searches(store.clock.now(), keys).items():
-        found[name] = f"/workflows?{urlencode(fields, doseq=True)}"
+    found = {"/": "/", "/workflows/1": "/workflows/1", **await list_searches(store, ids["with a child"])}
     for view in await store.views.list_visible("admin"):  # its own address redirects to this one
         found[f"/workflows: view {view.name}"] = f"/workflows?{view.address}&view={view.id}"
     for name, id in ids.items():
         found[f"/workflows/<id>: {name}"] = f"/workflows/{id}"
-    for tab in TABS:
-        found[f"/workflows/<id>: tab {tab}"] = f"/workflows/{ids['failed']}?tab={tab}"
-    for name in (ORDER, APPROVAL, AUDIT):
-        found[f"/definitions/{name}"] = f"/definitions/{name}"
-    for path in PAGES:
-        found[f"/{path}"] = f"/{path}"
-    return found
+    return {**found, **list_tabs(ids["failed"]), **list_fixed_pages()}
 
 
 _SAMPLE_SQL = "SELECT id, external_id, business_key FROM flowlet_workflow WHERE id >= :id ORDER BY id LIMIT 1"

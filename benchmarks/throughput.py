@@ -40,6 +40,7 @@ from flowlet.store.opening import Store, open_store
 
 WORKFLOWS = Path(__file__).with_name("three_states.py")
 STATES = ("check", "charge", "ship", "done")
+EXECUTOR_ID = "floor"
 CREATE_BATCH_SIZE = 500
 
 
@@ -103,7 +104,7 @@ class BareLoop:
                 self.slot_freed.clear()
                 await self.slot_freed.wait()
                 continue
-            request = ClaimRequest("floor", ("default",), ("ThreeStates",), free, self.store.clock.now())
+            request = ClaimRequest(EXECUTOR_ID, ("default",), ("ThreeStates",), free, self.store.clock.now())
             claimed = await self.store.instances.claim(request)
             for instance in claimed:
                 task = asyncio.create_task(self.run_instance(instance))
@@ -125,7 +126,7 @@ class BareLoop:
         """Move one instance through its three states."""
         for hop in range(3):
             done = asyncio.get_running_loop().create_future()
-            self.waiting.append((_build_transition(instance, hop, self.store.clock.now()), done))
+            self.waiting.append((build_transition(instance, hop, self.store.clock.now()), done))
             self.ready.set()
             await done
             instance = replace(instance, version=hop + 1)
@@ -139,12 +140,13 @@ class BareLoop:
                 self.ready.clear()
             if batch:
                 now = self.store.clock.now()
-                await self.store.instances.commit("floor", [transition for transition, _ in batch], now=now)
+                await self.store.instances.commit(EXECUTOR_ID, [transition for transition, _ in batch], now=now)
                 for _, done in batch:
                     done.set_result(None)
 
 
-def _build_transition(instance: Instance, hop: int, now: int) -> Transition:
+def build_transition(instance: Instance, hop: int, now: int) -> Transition:
+    """Return the transition of a claimed instance out of its first, second or third state, by the hop 0, 1 or 2."""
     variables = {"sku": "A-10291", "amount": 4, "charge_id": "ch-A-10291", "parcel": None}
     changes = orjson.dumps([{"op": "set", "path": "/charge_id", "value": "ch-A-10291", "old": None}]).decode()
     line = Action(
@@ -154,7 +156,7 @@ def _build_transition(instance: Instance, hop: int, now: int) -> Transition:
         to_state=STATES[hop + 1],
         attempt=1,
         duration_ms=0,
-        executor_id="floor",
+        executor_id=EXECUTOR_ID,
         changes_json=changes,
         version=1,
     )
@@ -188,7 +190,7 @@ async def measure_limit(url: str, batch: int) -> dict[str, float]:
     async with open_store(url) as store:
         claimed: list[Instance] = []
         while True:
-            request = ClaimRequest("floor", ("default",), ("ThreeStates",), batch, store.clock.now())
+            request = ClaimRequest(EXECUTOR_ID, ("default",), ("ThreeStates",), batch, store.clock.now())
             found = await store.instances.claim(request)
             claimed += found
             if not found:
@@ -203,7 +205,7 @@ async def measure_limit(url: str, batch: int) -> dict[str, float]:
 
 def _build_batches(claimed: Sequence[Instance], batch: int, now: int) -> list[list[Transition]]:
     return [
-        [_build_transition(replace(one, version=hop), hop, now) for one in claimed[first : first + batch]]
+        [build_transition(replace(one, version=hop), hop, now) for one in claimed[first : first + batch]]
         for first in range(0, len(claimed), batch)
         for hop in range(3)
     ]
@@ -211,7 +213,7 @@ def _build_batches(claimed: Sequence[Instance], batch: int, now: int) -> list[li
 
 async def _commit_batches(store: Store, batches: Sequence[Sequence[Transition]]) -> None:
     for transitions in batches:
-        await store.instances.commit("floor", transitions, now=store.clock.now())
+        await store.instances.commit(EXECUTOR_ID, transitions, now=store.clock.now())
 
 
 async def execute_workflows(url: str, slots: int, batch: int) -> None:
