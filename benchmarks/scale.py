@@ -146,8 +146,9 @@ async def list_compared_pages(database: MeasuredDatabase) -> dict[str, str]:
     return found | list_fixed_pages()
 
 
-async def measure_pages(databases: Sequence[MeasuredDatabase], arguments: argparse.Namespace) -> None:
-    """Serve both databases, and fetch their pages."""
+async def measure_pages(databases: Sequence[MeasuredDatabase], arguments: argparse.Namespace) -> int:
+    """Serve both databases, fetch their pages and print the times; return how many exceed the limit."""
+    slow = 0
     async with AsyncExitStack() as stack:
         for database in databases:
             server = await stack.enter_async_context(run_server(*SERVER_COMMAND, url=database.url))
@@ -157,38 +158,34 @@ async def measure_pages(databases: Sequence[MeasuredDatabase], arguments: argpar
             await alternate(databases, MeasuredDatabase.fetch_page, [name] * (WARMUP_REQUESTS + arguments.times))
             for database in databases:
                 del database.milliseconds[name][:WARMUP_REQUESTS]
-
-
-def print_result(databases: Sequence[MeasuredDatabase], limit: float) -> int:
-    """Print the figures of each action in both databases and their ratios; return how many actions exceed the limit."""
-    small, large = databases
-    slow = 0
-    print(f"{'milliseconds':44} {'small p50':>9} {'p95':>7} {'large p50':>10} {'p95':>7} {'ratios':>7} {'':6}")
-    for action in small.milliseconds:
-        pairs = [(small.get_quantile(action, share), large.get_quantile(action, share)) for share in (0.5, 0.95)]
-        (p50, large_p50), (p95, large_p95) = pairs
-        ratios = [after / before for before, after in pairs]
-        is_slow = max(ratios) > limit
-        slow += is_slow
-        print(
-            f"{action:44} {p50:9.2f} {p95:7.2f} {large_p50:10.2f} {large_p95:7.2f} {ratios[0]:7.2f} {ratios[1]:6.2f}"
-            f"{'  <--' if is_slow else ''}"
-        )
-    print(f"{len(small.milliseconds)} actions and pages, {slow} above {limit:g} times")
+            slow += print_comparison(databases, name, arguments.limit)
     return slow
 
 
+def print_comparison(databases: Sequence[MeasuredDatabase], action: str, limit: float) -> bool:
+    """Print the figures of an action in both databases and their ratios; return whether a ratio exceeds the limit."""
+    times = [database.get_quantile(action, share) for database in databases for share in (0.5, 0.95)]
+    ratios = [large / small for small, large in zip(times[:2], times[2:], strict=True)]
+    is_slow = max(ratios) > limit
+    figures = " ".join(f"{milliseconds:8.2f}" for milliseconds in times)
+    print(f"{action:44} {figures} {ratios[0]:7.2f} {ratios[1]:6.2f}{'  <--' if is_slow else ''}", flush=True)
+    return is_slow
+
+
 async def main(arguments: argparse.Namespace) -> int:
-    """Measure both databases; return how many actions exceed the limit."""
+    """Measure both databases; return how many actions and pages exceed the limit."""
     async with AsyncExitStack() as stack:
         databases = []
         for name in ("small", "large"):
             url = normalize_database_url(getattr(arguments, name))
             store = await stack.enter_async_context(open_store(url))
             databases.append(MeasuredDatabase(name, store, TYPES, url=url))
+        print(f"{'milliseconds':44}    small      p95    large      p95  ratios    p95", flush=True)
         await measure_store(databases, arguments.rounds)
-        await measure_pages(databases, arguments)
-    return print_result(databases, arguments.limit)
+        slow = sum([print_comparison(databases, action, arguments.limit) for action in databases[0].milliseconds])
+        slow += await measure_pages(databases, arguments)
+    print(f"{len(databases[0].milliseconds)} actions and pages, {slow} above {arguments.limit:g} times")
+    return slow
 
 
 if __name__ == "__main__":
