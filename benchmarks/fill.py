@@ -61,11 +61,7 @@ class BulkWriter(Protocol):
 
 
 class PostgresBulkWriter:
-    """Writes by COPY, and creates the indexes that are not constraints afterwards.
-
-    Meanwhile the instances are not in the write-ahead log: the index of external ids, which are random, would write a
-    whole page to it for almost each instance.
-    """
+    """Writes by COPY, and creates the indexes that are not constraints afterwards."""
 
     def __init__(self, connection: Any, indexes: list[tuple[str, str]]) -> None:
         self._connection = connection
@@ -82,14 +78,12 @@ class PostgresBulkWriter:
         )
         for name, _ in found:
             await connection.execute(f"DROP INDEX {name}")
-        await connection.execute("ALTER TABLE flowlet_workflow SET UNLOGGED")
         return cls(connection, [tuple(row) for row in found])
 
     async def write(self, table: str, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
         await self._connection.copy_records_to_table(table, records=rows, columns=columns)
 
     async def finish(self) -> None:
-        await self._connection.execute("ALTER TABLE flowlet_workflow SET LOGGED")
         for _, definition in self._indexes:
             await self._connection.execute(definition)
         for table in TABLES:
