@@ -17,6 +17,7 @@ from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
 from flowlet.store.counters import CounterStore
 from flowlet.store.database_session import build_in_list
+from flowlet.store.reports.open_counts import OpenCounts
 from flowlet.store.retention.external_ids import (
     PrunedInstance,
     find_pruned_by_external_id,
@@ -27,7 +28,7 @@ from flowlet.store.search.page import is_scanning_search, search_instances
 from flowlet.store.search.query import SearchQuery, SearchResult
 from flowlet.store.search.state_names import StateNameStore
 from flowlet.store.search.variable_sample import read_variable_sample
-from flowlet.store.tables import ACTION, IS_NOT_DONE, WORKFLOW
+from flowlet.store.tables import ACTION, WORKFLOW
 from flowlet.text import MAX_INTEGER, parse_number
 
 __all__ = ["InstancePosition", "InstanceQueries", "TransitionCount"]
@@ -63,14 +64,6 @@ MAX_SHOWN_DIGITS = 100
 MAX_CONCURRENT_SCANS = 2
 """How many searches without an index run at once; on SQLite, where all reads share one connection, one."""
 
-# Two conditions that say the same: SQLite uses a partial index only if its condition is in the statement, and without
-# the list of statuses it would read the FAILED instances, which may be many.
-_COUNT_OPEN = f"""
-SELECT workflow_type, status, COUNT(*) FROM {WORKFLOW}
-WHERE status IN ('NEW', 'EXECUTING', 'IN_PROGRESS', 'WAITING', 'PAUSED') AND {IS_NOT_DONE}
-GROUP BY workflow_type, status
-"""
-
 
 class InstanceQueries:
     """Reads instances and their history.
@@ -83,7 +76,7 @@ class InstanceQueries:
     def __init__(self, connections: Connections, state_names: StateNameStore) -> None:
         self._connections = connections
         self._state_names = state_names
-        self._counters = CounterStore(connections)
+        self._counters, self._open_counts = CounterStore(connections), OpenCounts(connections)
         # A read by a key waits for one scan at most, and not for all that were there before it.
         has_pool = connections.dialect.connections.has_pool
         self._scan_turns = asyncio.Semaphore(MAX_CONCURRENT_SCANS if has_pool else 1)
@@ -254,11 +247,11 @@ class InstanceQueries:
         return [(workflow_id, id, state) for workflow_id, id, state in rows]
 
     async def count_by_type_and_status(self) -> dict[tuple[str, str], int]:
-        """Return how many instances of each type have each status. Ended ones come from the counters."""
-        rows = await self._connections.read(lambda session: session.fetch_rows(_COUNT_OPEN))
-        found = {
-            (name, status): int(count) for name, status, count in rows
-        } | await self._counters.count_ended_instances()
+        """Return how many instances of each type have each status. Ended ones come from the counters.
+
+        Where more than 100,000 are open, these are counted again after 5 s.
+        """
+        found = await self._open_counts.read() | await self._counters.count_ended_instances()
         return {key: count for key, count in found.items() if count}
 
     async def _read_positions(self, ids: Sequence[int], mark: str) -> list[InstancePosition]:

@@ -16,7 +16,7 @@ from flowlet.store.children.table import SPAWN
 from flowlet.store.columns import Codec, Column, ColumnType, Index, Table
 from flowlet.store.limits.table import GATE, LANE_PAUSE
 from flowlet.store.messages.table import MESSAGE
-from flowlet.store.people.tables import INBOX, PEOPLE_TABLES, VOTE
+from flowlet.store.people.tables import ASKING_INDEX, INBOX, PEOPLE_TABLES, RECEIVING_INDEX, VOTE
 from flowlet.store.schedules.table import SCHEDULE
 
 __all__ = [
@@ -167,6 +167,8 @@ WORKFLOW = Table(
         RETRYING_INDEX,
         FAILING_INDEX,
         ENDED_INDEX,
+        ASKING_INDEX,
+        RECEIVING_INDEX,
     ),
 )
 """The instances."""

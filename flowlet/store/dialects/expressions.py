@@ -30,6 +30,12 @@ class ExpressionDialect(Protocol):
     """The condition of the rows that the due index lists, for a statement that has another one of the time."""
     has_next_sql: tuple[str, ...]
     """Conditions of which each instance that has a next activation meets one, in words that let an index be used."""
+    is_asking_sql: str
+    """The condition of what waits for a person, in words that let the index of them be used."""
+    is_receiving_sql: str
+    """The condition of what waits for a message, likewise."""
+    deadline_sql: str
+    """The key of those indexes: the deadline, or a number beyond all of them."""
     due_index_has_all_groups: bool
     """Whether the due index also lists the groups of instances that have ended."""
     next_group_sql: str

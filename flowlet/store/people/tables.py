@@ -1,12 +1,27 @@
-"""The tables about people: the inbox, teams, the audit and saved views."""
+"""The tables about people: the inbox, teams, the audit and saved views; and the indexes of the instances that wait."""
 
 from __future__ import annotations
 
 import orjson
 
 from flowlet.store.columns import Codec, Column, ColumnType, Index, Table
+from flowlet.text import MAX_INTEGER
 
-__all__ = ["AUDIT", "INBOX", "PEOPLE_TABLES", "TEAM", "TEAM_MEMBER", "VIEW", "VOTE", "build_team_pattern"]
+__all__ = [
+    "ASKING_INDEX",
+    "AUDIT",
+    "DEADLINE",
+    "INBOX",
+    "IS_ASKING",
+    "IS_RECEIVING",
+    "PEOPLE_TABLES",
+    "RECEIVING_INDEX",
+    "TEAM",
+    "TEAM_MEMBER",
+    "VIEW",
+    "VOTE",
+    "build_team_pattern",
+]
 
 ESCALATIONS_CODEC = Codec(
     lambda steps: orjson.dumps(steps).decode(),
@@ -14,6 +29,17 @@ ESCALATIONS_CODEC = Codec(
 )
 FLAG_CODEC = Codec(int, bool)
 NAMES_CODEC = Codec(lambda names: orjson.dumps(names).decode(), lambda text: tuple(orjson.loads(text)))
+
+IS_ASKING, IS_RECEIVING = (f"status = 'WAITING' AND awaits IS {one}" for one in ("NULL", "NOT NULL"))
+"""What waits for a person, and what waits for a message."""
+DEADLINE = f"COALESCE(next_activation, {MAX_INTEGER})"
+"""What they are sorted by: those without a deadline come last."""
+# Only what waits is in them, in the order of the inbox: an entry is written when an instance begins to wait, and no
+# other transition writes one. Pages of the inbox and its counts read no rows beyond their own.
+ASKING_INDEX, RECEIVING_INDEX = (
+    Index(f"flowlet_workflow_{name}", (f"({DEADLINE})", "id", "workflow_type"), where)
+    for name, where in (("asking", IS_ASKING), ("receiving", IS_RECEIVING))
+)
 
 INBOX = Table(
     "flowlet_inbox",
@@ -33,9 +59,12 @@ INBOX = Table(
         Column("escalated_to", ColumnType.TEXT, codec=NAMES_CODEC),
     ),
     primary_key=("workflow_id",),
-    indexes=tuple(
-        Index(f"flowlet_inbox_{name}", (name,), f"{name} IS NOT NULL")
-        for name in ("assignee", "remind_at", "escalate_at")
+    indexes=(
+        *(
+            Index(f"flowlet_inbox_{name}", (name,), f"{name} IS NOT NULL")
+            for name in ("assignee", "remind_at", "escalate_at")
+        ),
+        Index("flowlet_inbox_entered", ("entered", "workflow_id")),
     ),
 )
 """The instances that wait for a person, from the commit that enters a manual state to the one that leaves it."""

@@ -18,7 +18,7 @@ from flowlet.store.people.tables import INBOX, build_team_pattern
 from flowlet.store.search.cursor import decode_cursor, encode_cursor
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery
 from flowlet.store.search.renamed_states import build_state_condition
-from flowlet.store.tables import IS_NOT_DONE, WORKFLOW
+from flowlet.store.tables import WORKFLOW
 from flowlet.text import MAX_INTEGER
 
 __all__ = [
@@ -37,12 +37,6 @@ MAX_GROUPED_INSTANCES = 2_000
 """How many workflows are read to count their groups."""
 MAX_GROUPS = 50
 
-_OPEN_WAITING = f"status = 'WAITING' AND {IS_NOT_DONE}"
-"""The second part is implied by the first; it lets the databases use the index of open instances."""
-_WAITING = f"{_OPEN_WAITING} AND awaits IS NULL"
-"""For a person: an instance in a receive state waits for a message."""
-_ORDERS = {"next_activation": f"COALESCE(next_activation, {MAX_INTEGER})", "modified": "modified"}
-"""The sort keys; workflows without a deadline come last."""
 _INSTANCE_READER = RowReader(Instance, {"w": WORKFLOW}, make=make_instance)
 _ENTRY_READER = RowReader(InboxEntry, {"e": INBOX})
 _WIDTH = len(fields(Instance))
@@ -114,9 +108,12 @@ async def count_awaiting_messages(connections: Connections) -> dict[str, int]:
     Raises:
         StoreUnavailableError: If the database is unavailable.
     """
-    some = f"SELECT workflow_type FROM {WORKFLOW} WHERE {_OPEN_WAITING} AND awaits IS NOT NULL LIMIT {MAX_COUNTED}"
-    sql = f"SELECT workflow_type, COUNT(*) FROM ({some}) waiting GROUP BY workflow_type"
-    rows = await connections.read(lambda session: session.fetch_rows(sql))
+
+    async def read_in_session(session: DatabaseSession) -> list[Any]:
+        some = _select_first(session, "workflow_type", session.dialect.expressions.is_receiving_sql, MAX_COUNTED)
+        return await session.fetch_rows(f"SELECT workflow_type, COUNT(*) FROM ({some}) waiting GROUP BY workflow_type")
+
+    rows = await connections.read(read_in_session)
     return {type: int(count) for type, count in rows}
 
 
@@ -140,7 +137,7 @@ async def read_inbox(
         type: The workflow's name; None for any.
         state: One of the manual state's names; None for any.
         by_deadline: Whether the nearest deadline comes first, and then, by age, the workflows without one. Otherwise
-            the workflow whose last change is the longest ago comes first: an edit or a pause is a change.
+            the workflow that has been in its state for the longest time comes first.
         assignee: Only those that are assigned to this user; None for any.
         teams: Only those that one of these teams may answer; None for any.
         limit: How many at most, 1 to 1,000.
@@ -154,14 +151,14 @@ async def read_inbox(
         workflow_type=type,
         state=state,
         status=Status.WAITING,
-        order_by="next_activation" if by_deadline else "modified",
+        order_by="next_activation" if by_deadline else "created",  # the name that its cursor has
         descending=False,
         limit=limit,
         cursor=cursor,
     )
 
     async def read_in_session(session: DatabaseSession) -> Inbox:
-        where, values = _build_conditions(query, names)
+        where, values = _build_conditions(session, query, names)
         if assignee is not None or teams is not None:
             part, more = _build_entry_condition(assignee, teams)
             where, values = f"{where} AND {part}", {**values, **more}
@@ -172,7 +169,7 @@ async def read_inbox(
         return Inbox(
             tuple(_build_waiting(one, entry, votes.get(one.id, [])) for one, entry in found),
             await _count_matches(session, where, values, waiting) if has_more or cursor else len(found),
-            _build_cursor(query, found[-1][0]) if has_more else None,
+            _build_cursor(query, *found[-1]) if has_more else None,
             waiting,
             groups,
             has_partial_groups=waiting > MAX_GROUPED_INSTANCES,
@@ -185,13 +182,18 @@ async def _read_page(
     session: DatabaseSession, query: SearchQuery, where: str, values: dict[str, Any]
 ) -> list[tuple[Instance, InboxEntry | None]]:
     """Return the page's instances with their entries, and one more if there is another page."""
-    key = _ORDERS[query.order_by]
+    by_deadline = query.order_by == "next_activation"
+    key = session.dialect.expressions.deadline_sql if by_deadline else "entered"
     if query.cursor is not None:
         after_key, after_id = decode_cursor(query.cursor, query.order)
         values = {**values, "after_key": after_key, "after_id": after_id}
         where += f" AND {key} >= :after_key AND ({key} > :after_key OR id > :after_id)"
-    # Not by the search, which also counts: with 20,000 waiting workflows that reads each row a second time.
-    ids = f"SELECT id AS found FROM {WORKFLOW} WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
+    table = WORKFLOW.name
+    if not by_deadline:
+        # SQLite reads the tables of a CROSS JOIN in their order.
+        table = f"{INBOX} CROSS JOIN {WORKFLOW}"
+        where += f" AND id = workflow_id AND {WORKFLOW}.visit = {INBOX}.visit"
+    ids = f"SELECT id AS found FROM {table} WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
     # With the entries: one that was read later may be gone, and its question would seem to be open to everyone.
     sql = (
         f"SELECT {_INSTANCE_READER.select_list}, {_ENTRY_READER.select_list} FROM {WORKFLOW} w "
@@ -206,35 +208,42 @@ def _parse_entry(columns: Sequence[Any]) -> InboxEntry | None:
     return None if columns[0] is None else _ENTRY_READER.parse(columns)
 
 
-def _build_conditions(query: SearchQuery, names: StateNames) -> tuple[str, dict[str, Any]]:
+def _build_conditions(session: DatabaseSession, query: SearchQuery, names: StateNames) -> tuple[str, dict[str, Any]]:
     part, values = build_state_condition(query.workflow_type, query.state, names)
     parts = [part] if part else []
     if query.workflow_type is not None:
         parts.append("workflow_type = :workflow_type")
         values["workflow_type"] = query.workflow_type
-    return " AND ".join([_WAITING, *parts]), values
+    return " AND ".join([session.dialect.expressions.is_asking_sql, *parts]), values
 
 
-def _build_cursor(query: SearchQuery, last: Instance) -> str:
-    value = last.modified_us if query.order_by == "modified" else last.next_activation_us
+def _build_cursor(query: SearchQuery, last: Instance, entry: InboxEntry | None) -> str:
+    value = last.next_activation_us if query.order_by == "next_activation" else entry and entry.entered_us
     return encode_cursor(query.order, MAX_INTEGER if value is None else value, last.id)
 
 
 async def _count_matches(session: DatabaseSession, where: str, values: dict[str, Any], waiting: int) -> int:
     if not values:
         return waiting
-    sql = f"SELECT COUNT(*) FROM (SELECT id FROM {WORKFLOW} WHERE {where} LIMIT {MAX_COUNTED + 1}) fitting"
-    ((count,),) = await session.fetch_rows(sql, values)
+    fitting = _select_first(session, "id", where, MAX_COUNTED + 1)
+    ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM ({fitting}) fitting", values)
     return int(count)
 
 
 async def _count_up_to(session: DatabaseSession, most: int) -> int:
     """Return how many workflows wait, counted up to ``most``."""
-    # In the index's order, and with its columns alone, PostgreSQL reads index entries until there are enough: a hundred
-    # in 0.2 ms. Otherwise it first collects all that wait, which takes 4 ms for 20,000.
-    some = f"SELECT workflow_type FROM {WORKFLOW} WHERE {_WAITING} ORDER BY status, workflow_type LIMIT {most}"
+    some = _select_first(session, "id", session.dialect.expressions.is_asking_sql, most)
     ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM ({some}) waiting")
     return int(count)
+
+
+def _select_first(session: DatabaseSession, columns: str, where: str, most: int) -> str:
+    """Return the statement that reads the first rows in the index's order.
+
+    Without an order PostgreSQL collects all that wait before it takes the first ones: a second for a million.
+    """
+    key = session.dialect.expressions.deadline_sql
+    return f"SELECT {columns} FROM {WORKFLOW} WHERE {where} ORDER BY {key}, id LIMIT {most}"
 
 
 def _build_waiting(instance: Instance, entry: InboxEntry | None, votes: Iterable[Vote]) -> WaitingInstance:
@@ -262,7 +271,8 @@ def _build_entry_condition(assignee: str | None, teams: Collection[str] | None) 
 
 async def _read_groups(session: DatabaseSession, names: StateNames) -> tuple[InboxGroup, ...]:
     # Limited before the grouping, because the state is in no index: of a million, the first ones are grouped.
-    some = f"SELECT workflow_type, state FROM {WORKFLOW} WHERE {_WAITING} LIMIT {MAX_GROUPED_INSTANCES}"
+    condition = session.dialect.expressions.is_asking_sql
+    some = _select_first(session, "workflow_type, state", condition, MAX_GROUPED_INSTANCES)
     sql = (
         f"SELECT workflow_type, state, COUNT(*) AS amount FROM ({some}) waiting "
         f"GROUP BY workflow_type, state ORDER BY amount DESC, workflow_type, state "

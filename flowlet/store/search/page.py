@@ -80,7 +80,7 @@ async def _read_page(
 
     With ``is_sorted`` no index is read in the order of the page: all that match are read and sorted.
     """
-    key = _build_sort_key(query)
+    key = _build_sort_key(query, session)
     way, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     row_limit = query.limit + 1
     place = {**values, "row_limit": row_limit, "row_offset": query.offset, "part_limit": query.offset + row_limit}
@@ -180,16 +180,28 @@ async def _count_rows(session: DatabaseSession, wheres: Sequence[str], values: d
 
 def _build_wheres(query: SearchQuery, session: DatabaseSession, parts: Sequence[str]) -> list[str]:
     """Return a condition for each index that finds a part of the matches; each match meets one of them."""
-    has_next = session.dialect.expressions.has_next_sql if query.has_next else ()
-    return [_join_conditions([*parts, one]) for one in has_next] or [_join_conditions(parts)]
+    expressions = session.dialect.expressions
+    indexed = expressions.has_next_sql if query.has_next else ()
+    if _reads_deadlines(query):
+        more = f" AND {expressions.deadline_sql} < {MAX_INTEGER}" if query.has_next else ""
+        indexed = (expressions.is_asking_sql + more, expressions.is_receiving_sql + more)
+    return [_join_conditions([*parts, one]) for one in indexed] or [_join_conditions(parts)]
+
+
+def _reads_deadlines(query: SearchQuery) -> bool:
+    """Return whether the indexes of what waits have the order of the page."""
+    is_last_first = query.descending and not query.has_next  # those without a deadline come last in either direction
+    return query.statuses == (Status.WAITING,) and query.order_by == "next_activation" and not is_last_first
 
 
 def _join_conditions(parts: Sequence[str]) -> str:
     return " AND ".join(parts) or "1 = 1"
 
 
-def _build_sort_key(query: SearchQuery) -> str:
+def _build_sort_key(query: SearchQuery, session: DatabaseSession) -> str:
     """Return the SQL of the sort key; instances without a next activation come last in either direction."""
+    if _reads_deadlines(query):
+        return session.dialect.expressions.deadline_sql
     if query.order_by != "next_activation" or query.has_next:
         return query.order_by
     return f"COALESCE(next_activation, {_get_null_sort_value(query)})"

@@ -47,6 +47,26 @@ async def test_what_has_no_next_activation_comes_last_in_either_direction(
     assert {id for page in pages[1:] for id in page} == ended
 
 
+@pytest.mark.parametrize("has_next", [True, False])
+@pytest.mark.parametrize("descending", [True, False])
+async def test_what_waits_for_persons_and_for_messages_is_in_one_order_of_deadlines(
+    store_harness: StoreHarness, descending: bool, has_next: bool
+) -> None:
+    deadlines = {
+        await store_harness.create_instance(status=Status.WAITING, next_activation=deadline): deadline
+        for deadline in (NOW + 5, NOW + 1, None, NOW + 3, NOW + 3, None, NOW + 2)
+    }
+    await store_harness.create_instance(next_activation=NOW)
+    await store_harness.execute_sql("UPDATE flowlet_workflow SET awaits = '[\"paid\"]' WHERE MOD(id, 2) = 0")
+
+    query = {"status": Status.WAITING, "order_by": "next_activation", "descending": descending, "has_next": has_next}
+    pages = [page async for page in iterate_pages(store_harness, **query, limit=2)]
+
+    timed = sorted(((at, id) for id, at in deadlines.items() if at is not None), reverse=descending)
+    untimed = sorted((id for id, at in deadlines.items() if at is None), reverse=descending)
+    assert [id for page in pages for id in page] == [id for _, id in timed] + ([] if has_next else untimed)
+
+
 async def iterate_pages(store_harness: StoreHarness, **query: Any) -> AsyncIterator[list[int]]:
     """Yield the ids of each page."""
     found = await store_harness.search_instances(**query)

@@ -10,6 +10,8 @@ import orjson
 from flowlet.store.dialects.json_path import build_json_path
 from flowlet.store.dialects.mysql.lanes import build_gate_lines_sql, build_lanes_sql
 from flowlet.store.dialects.mysql.schema import (
+    ASKS_COLUMN,
+    DEADLINE_COLUMN,
     DUE_COLUMN,
     DUE_TYPE_COLUMN,
     ENDED_STATUS_COLUMN,
@@ -38,6 +40,8 @@ class MySQLExpressions:
     is_scheduled_sql = f"{DUE_COLUMN} > 0"
     is_queued_sql = f"{DUE_COLUMN} IS NOT NULL"
     has_next_sql: tuple[str, ...] = (f"{IS_READY} AND {IS_NOT_DONE} AND next_activation IS NOT NULL",)
+    is_asking_sql, is_receiving_sql = f"{ASKS_COLUMN} = 1", f"{ASKS_COLUMN} = 0"
+    deadline_sql = DEADLINE_COLUMN
     due_index_has_all_groups = True
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE executor_group > :last"
     due_index_sql = f"{WORKFLOW} FORCE INDEX ({DUE_INDEX.name})"

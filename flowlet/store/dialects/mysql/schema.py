@@ -18,6 +18,7 @@ import pymysql
 from flowlet.store.columns import ColumnType, Table
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.schema import build_table_statement
+from flowlet.store.people.tables import ASKING_INDEX, DEADLINE, RECEIVING_INDEX
 from flowlet.store.tables import (
     CANCELLED_INDEX,
     DUE_INDEX,
@@ -33,6 +34,8 @@ from flowlet.store.tables import (
 )
 
 __all__ = [
+    "ASKS_COLUMN",
+    "DEADLINE_COLUMN",
     "DUE_COLUMN",
     "DUE_TYPE_COLUMN",
     "ENDED_STATUS_COLUMN",
@@ -48,6 +51,8 @@ DUE_TYPE_COLUMN, DUE_COLUMN = "due_type", "due"
 GATED_STATUS_COLUMN, GATED_DUE_COLUMN = "gated_status", "gated_due"
 FAILING_COLUMN = "failing"
 ENDED_STATUS_COLUMN = "ended_status"
+ASKS_COLUMN, DEADLINE_COLUMN = "asks", "deadline"
+"""Whether what waits does so for a person, 1, or for a message, 0; and until when."""
 ROOM_COLUMN, ROOM = "room", 100
 """The column of the text that a claim removes, and its characters."""
 _OPTIONS = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC"
@@ -63,6 +68,7 @@ _TYPES = {
     ColumnType.BIG: "bigint",
 }
 _HAS_DUE_TIME = f"{IS_QUEUED} AND next_activation IS NOT NULL"
+_IS_WAITING = "status = 'WAITING'"
 
 
 def _build_generated_column(name: str, type: str, condition: str, column: str) -> str:
@@ -78,6 +84,8 @@ _MORE_COLUMNS = {
         _build_generated_column(GATED_DUE_COLUMN, "bigint", IS_GATED, "next_activation"),
         _build_generated_column(FAILING_COLUMN, "varchar(64)", IS_FAILING, "status"),
         _build_generated_column(ENDED_STATUS_COLUMN, "varchar(64)", IS_ENDED_ROOT, "status"),
+        _build_generated_column(ASKS_COLUMN, "smallint", _IS_WAITING, "awaits IS NULL"),
+        _build_generated_column(DEADLINE_COLUMN, "bigint", _IS_WAITING, DEADLINE),
     )
 }
 _INDEXED_COLUMNS = {
@@ -85,11 +93,13 @@ _INDEXED_COLUMNS = {
     GATE_INDEX.name: ("gate", GATED_STATUS_COLUMN, "priority", GATED_DUE_COLUMN),
     FAILING_INDEX.name: ("fingerprint", "failed", "workflow_type", FAILING_COLUMN),
     ENDED_INDEX.name: (ENDED_STATUS_COLUMN, "workflow_type", "ended"),
+    ASKING_INDEX.name: (ASKS_COLUMN, DEADLINE_COLUMN),
 }
 """The columns of the indexes that have a generated one."""
 
-_OMITTED_INDEXES = frozenset({CANCELLED_INDEX.name, RETRYING_INDEX.name})
-"""The indexes that without their condition would list every instance; the one of statuses serves instead."""
+_OMITTED_INDEXES = frozenset({CANCELLED_INDEX.name, RETRYING_INDEX.name, RECEIVING_INDEX.name})
+"""The indexes that without their condition would list every instance: the one of statuses serves instead, and one for
+all that wait."""
 
 # The name of a lock has at most 64 characters, without regard to upper and lower case; it is known in the whole server.
 _LOCK_NAME = "CONCAT('flowlet ', SHA2(DATABASE(), 224))"

@@ -8,6 +8,7 @@ from typing import Any
 from flowlet.store.dialects.gate_lines import build_gate_lines_sql
 from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
+from flowlet.store.people.tables import DEADLINE, IS_ASKING, IS_RECEIVING
 from flowlet.store.tables import IS_GATED, IS_QUEUED, IS_READY, WORKFLOW
 
 __all__ = ["PostgresExpressions"]
@@ -30,6 +31,7 @@ class PostgresExpressions:
     has_next_sql: tuple[str, ...] = tuple(
         f"{one} AND {IS_READY} AND next_activation IS NOT NULL" for one in ("gate IS NULL", IS_GATED)
     )
+    is_asking_sql, is_receiving_sql, deadline_sql = IS_ASKING, IS_RECEIVING, DEADLINE
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
     due_index_sql = WORKFLOW.name
