@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,7 +24,7 @@ from flowlet.errors import UnknownStateError, VariablesError
 from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import PRIORITIES, Status
 from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_if_possible, write_json
-from flowlet.instance.new_instance import NewInstance
+from flowlet.instance.new_instance import NewInstance, generate_external_id
 from flowlet.workflow.keep import Keep
 from flowlet.workflow.migration import VarsMigration
 from flowlet.workflow.retry import Retry
@@ -291,7 +290,7 @@ class Definition:
             vars: The variables; None means an empty object.
             now: The store's time, in microseconds since 1970 UTC.
             key: The business key; the external id if None.
-            external_id: Unique over all instances; a random one if None.
+            external_id: Unique over all instances; a UUID of version 7 if None.
             group: The executor group; the workflow's if None.
             priority: 0 to 9; the workflow's if None.
             parent_id: The id of its parent, if it is a child.
@@ -310,7 +309,7 @@ class Definition:
             faults["priority"] = f"{level!r} is not a whole number from 0 to 9"
         if faults:
             raise VariablesError(f"a new {self.name}", faults)
-        external_id = external_id or str(uuid.uuid4())
+        external_id = external_id or generate_external_id(now)
         deadline = limit_time(now + to_microseconds(start.deadline)) if start.deadline else None
         vars_json = self.validate_vars({} if vars is None else vars)
         return NewInstance(

@@ -30,12 +30,16 @@ class ExpressionDialect(Protocol):
     """The condition of the rows that the due index lists, for a statement that has another one of the time."""
     has_next_sql: tuple[str, ...]
     """Conditions of which each instance that has a next activation meets one, in words that let an index be used."""
+    asking_index_sql: str
+    """The table of instances after FROM, read by the index of what waits for a person."""
     is_asking_sql: str
-    """The condition of what waits for a person, in words that let the index of them be used."""
+    """The condition of what waits for a person, in words that let that index be used."""
+    receiving_index_sql: str
+    """The table of instances after FROM, read by the index of what waits for a message."""
     is_receiving_sql: str
-    """The condition of what waits for a message, likewise."""
+    """The condition of what waits for a message, in words that let that index be used."""
     deadline_sql: str
-    """The key of those indexes: the deadline, or a number beyond all of them."""
+    """The key of those two indexes: the deadline, or a number beyond all of them."""
     due_index_has_all_groups: bool
     """Whether the due index also lists the groups of instances that have ended."""
     next_group_sql: str

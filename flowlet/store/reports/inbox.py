@@ -110,7 +110,8 @@ async def count_awaiting_messages(connections: Connections) -> dict[str, int]:
     """
 
     async def read_in_session(session: DatabaseSession) -> list[Any]:
-        some = _select_first(session, "workflow_type", session.dialect.expressions.is_receiving_sql, MAX_COUNTED)
+        table, condition = session.dialect.expressions.receiving_index_sql, session.dialect.expressions.is_receiving_sql
+        some = _select_first(session, "workflow_type", table, condition, MAX_COUNTED)
         return await session.fetch_rows(f"SELECT workflow_type, COUNT(*) FROM ({some}) waiting GROUP BY workflow_type")
 
     rows = await connections.read(read_in_session)
@@ -159,16 +160,18 @@ async def read_inbox(
 
     async def read_in_session(session: DatabaseSession) -> Inbox:
         where, values = _build_conditions(session, query, names)
+        table = session.dialect.expressions.asking_index_sql
         if assignee is not None or teams is not None:
             part, more = _build_entry_condition(assignee, teams)
-            where, values = f"{where} AND {part}", {**values, **more}
-        found = await _read_page(session, query, where, values)
+            # Of few: by their ids.
+            table, where, values = WORKFLOW.name, f"{where} AND {part}", {**values, **more}
+        found = await _read_page(session, query, table, where, values)
         has_more, found = len(found) > limit, found[:limit]
         votes = await read_votes(session, [instance.id for instance, _ in found])
         groups, waiting = await _read_groups(session, names), await _count_up_to(session, MAX_COUNTED + 1)
         return Inbox(
             tuple(_build_waiting(one, entry, votes.get(one.id, [])) for one, entry in found),
-            await _count_matches(session, where, values, waiting) if has_more or cursor else len(found),
+            await _count_matches(session, table, where, values, waiting) if has_more or cursor else len(found),
             _build_cursor(query, *found[-1]) if has_more else None,
             waiting,
             groups,
@@ -179,7 +182,7 @@ async def read_inbox(
 
 
 async def _read_page(
-    session: DatabaseSession, query: SearchQuery, where: str, values: dict[str, Any]
+    session: DatabaseSession, query: SearchQuery, table: str, where: str, values: dict[str, Any]
 ) -> list[tuple[Instance, InboxEntry | None]]:
     """Return the page's instances with their entries, and one more if there is another page."""
     by_deadline = query.order_by == "next_activation"
@@ -188,7 +191,6 @@ async def _read_page(
         after_key, after_id = decode_cursor(query.cursor, query.order)
         values = {**values, "after_key": after_key, "after_id": after_id}
         where += f" AND {key} >= :after_key AND ({key} > :after_key OR id > :after_id)"
-    table = WORKFLOW.name
     if not by_deadline:
         # SQLite reads the tables of a CROSS JOIN in their order.
         table = f"{INBOX} CROSS JOIN {WORKFLOW}"
@@ -218,32 +220,34 @@ def _build_conditions(session: DatabaseSession, query: SearchQuery, names: State
 
 
 def _build_cursor(query: SearchQuery, last: Instance, entry: InboxEntry | None) -> str:
-    value = last.next_activation_us if query.order_by == "next_activation" else entry and entry.entered_us
+    entered = None if entry is None else entry.entered_us
+    value = last.next_activation_us if query.order_by == "next_activation" else entered
     return encode_cursor(query.order, MAX_INTEGER if value is None else value, last.id)
 
 
-async def _count_matches(session: DatabaseSession, where: str, values: dict[str, Any], waiting: int) -> int:
+async def _count_matches(session: DatabaseSession, table: str, where: str, values: dict[str, Any], waiting: int) -> int:
     if not values:
         return waiting
-    fitting = _select_first(session, "id", where, MAX_COUNTED + 1)
+    fitting = _select_first(session, "id", table, where, MAX_COUNTED + 1)
     ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM ({fitting}) fitting", values)
     return int(count)
 
 
 async def _count_up_to(session: DatabaseSession, most: int) -> int:
     """Return how many workflows wait, counted up to ``most``."""
-    some = _select_first(session, "id", session.dialect.expressions.is_asking_sql, most)
+    expressions = session.dialect.expressions
+    some = _select_first(session, "id", expressions.asking_index_sql, expressions.is_asking_sql, most)
     ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM ({some}) waiting")
     return int(count)
 
 
-def _select_first(session: DatabaseSession, columns: str, where: str, most: int) -> str:
-    """Return the statement that reads the first rows in the index's order.
+def _select_first(session: DatabaseSession, columns: str, table: str, where: str, most: int) -> str:
+    """Return the statement that reads the first rows of what waits, in the order of deadlines.
 
     Without an order PostgreSQL collects all that wait before it takes the first ones: a second for a million.
     """
-    key = session.dialect.expressions.deadline_sql
-    return f"SELECT {columns} FROM {WORKFLOW} WHERE {where} ORDER BY {key}, id LIMIT {most}"
+    order = f"ORDER BY {session.dialect.expressions.deadline_sql}, id LIMIT {most}"
+    return f"SELECT {columns} FROM {table} WHERE {where} {order}"
 
 
 def _build_waiting(instance: Instance, entry: InboxEntry | None, votes: Iterable[Vote]) -> WaitingInstance:
@@ -271,8 +275,8 @@ def _build_entry_condition(assignee: str | None, teams: Collection[str] | None) 
 
 async def _read_groups(session: DatabaseSession, names: StateNames) -> tuple[InboxGroup, ...]:
     # Limited before the grouping, because the state is in no index: of a million, the first ones are grouped.
-    condition = session.dialect.expressions.is_asking_sql
-    some = _select_first(session, "workflow_type, state", condition, MAX_GROUPED_INSTANCES)
+    table, condition = session.dialect.expressions.asking_index_sql, session.dialect.expressions.is_asking_sql
+    some = _select_first(session, "workflow_type, state", table, condition, MAX_GROUPED_INSTANCES)
     sql = (
         f"SELECT workflow_type, state, COUNT(*) AS amount FROM ({some}) waiting "
         f"GROUP BY workflow_type, state ORDER BY amount DESC, workflow_type, state "

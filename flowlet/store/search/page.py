@@ -15,11 +15,11 @@ from flowlet.store.database_session import DatabaseSession
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.search.conditions import UNINDEXED_STATUSES, build_conditions, build_name_condition
 from flowlet.store.search.cursor import decode_cursor, encode_cursor
+from flowlet.store.search.page_parts import PagePart, find_page_parts, get_null_sort_value
 from flowlet.store.search.query import MAX_COUNTED, SearchQuery, SearchResult
 from flowlet.store.search.renamed_states import build_renamed_conditions
 from flowlet.store.search.scan_limit import UNLIMITED, ScanRequest, compute_scan_window
 from flowlet.store.tables import IS_FAILING, WORKFLOW
-from flowlet.text import MAX_INTEGER
 
 __all__ = ["is_scanning_search", "search_instances"]
 
@@ -51,7 +51,11 @@ async def search_instances(session: DatabaseSession, query: SearchQuery, names: 
     # An index leaves no more instances than the scan limit: they are read and sorted. Else PostgreSQL's plan for any
     # value walks all ids in their order, to find few of a rare type: 2 s of a million, instead of 80 ms.
     is_sorted = query.scan_limit is not None and _reads_texts(query) and not seen.is_cut
-    found = await _read_page(session, query, [*parts, *seen.conditions], {**values, **seen.binds}, is_sorted=is_sorted)
+    page_parts, more = await find_page_parts(session, query)
+    values |= more
+    found = await _read_page(
+        session, query, page_parts, [*parts, *seen.conditions], {**values, **seen.binds}, is_sorted=is_sorted
+    )
     instances = tuple(found[: query.limit])
     has_more = len(found) > query.limit
     total, first = len(instances), seen
@@ -61,9 +65,10 @@ async def search_instances(session: DatabaseSession, query: SearchQuery, names: 
             if is_bounded and query.cursor is not None
             else seen
         )
-        wheres = _build_wheres(query, session, [*parts, *first.conditions])
         # Counted up to one beyond the limit: counting a million rows costs 100 ms and more.
-        total = await _count_rows(session, wheres, {**values, **first.binds}, limit=MAX_COUNTED + 1)
+        total = await _count_matches(
+            session, page_parts, [*parts, *first.conditions], {**values, **first.binds}, limit=MAX_COUNTED + 1
+        )
     last = (
         encode_cursor(query.order, _get_sort_value(query, instances[-1]), instances[-1].id)
         if has_more
@@ -74,33 +79,38 @@ async def search_instances(session: DatabaseSession, query: SearchQuery, names: 
 
 
 async def _read_page(
-    session: DatabaseSession, query: SearchQuery, conditions: list[str], values: dict[str, Any], *, is_sorted: bool
+    session: DatabaseSession,
+    query: SearchQuery,
+    page_parts: Sequence[PagePart],
+    conditions: Sequence[str],
+    values: dict[str, Any],
+    *,
+    is_sorted: bool,
 ) -> list[Instance]:
     """Return the instances of a page, and one more if there is another page.
 
     With ``is_sorted`` no index is read in the order of the page: all that match are read and sorted.
     """
-    key = _build_sort_key(query, session)
     way, beyond = ("DESC", "<") if query.descending else ("ASC", ">")
     row_limit = query.limit + 1
     place = {**values, "row_limit": row_limit, "row_offset": query.offset, "part_limit": query.offset + row_limit}
     if query.cursor is not None:
         place["after_key"], place["after_id"] = decode_cursor(query.cursor, query.order)
-        # The first comparison alone lets an index begin where the page does.
-        conditions = [
-            *conditions,
-            f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)",
-        ]
     rest = "" if query.order_by == "id" else f", id {way}"
+    selects = []
+    for number, (table, condition, key, _) in enumerate(page_parts):
+        # The first comparison alone lets an index begin where the page does.
+        begin = f"{key} {beyond}= :after_key AND ({key} {beyond} :after_key OR id {beyond} :after_id)"
+        where = _join_conditions([*conditions, condition, "" if query.cursor is None else begin])
+        order = f"{key}{' + 0' if is_sorted else ''} {way}{rest}"
+        selects.append(
+            f"SELECT * FROM (SELECT id AS found, {key} AS sort_key FROM {table} WHERE {where} "
+            f"ORDER BY {order} LIMIT :part_limit) part_{number}"
+        )
     # Only ids are sorted, and whole rows are read for one page: 10 times as fast on SQLite.
-    order = f"{key}{' + 0' if is_sorted else ''} {way}{rest}"
-    parts = " UNION ALL ".join(
-        f"SELECT * FROM (SELECT id AS found, {key} AS sort_key FROM {WORKFLOW} WHERE {where} "
-        f"ORDER BY {order} LIMIT :part_limit) part_{number}"
-        for number, where in enumerate(_build_wheres(query, session, conditions))
-    )
-    ids = f"SELECT found FROM ({parts}) parts ORDER BY sort_key {way}, found {way} LIMIT :row_limit OFFSET :row_offset"
-    page = f"JOIN ({ids}) page ON id = found ORDER BY {key} {way}{rest}"
+    parts = " UNION ALL ".join(selects)
+    ids = f"SELECT found, sort_key FROM ({parts}) parts ORDER BY sort_key {way}, found {way}"
+    page = f"JOIN ({ids} LIMIT :row_limit OFFSET :row_offset) page ON id = found ORDER BY sort_key {way}, id {way}"
     sql = f"SELECT {INSTANCE_READER.select_list} FROM {WORKFLOW} {page}"
     return INSTANCE_READER.parse_all(await session.fetch_rows(sql, place))
 
@@ -157,7 +167,10 @@ async def _is_wide(
     if query.fingerprint is not None:
         binds = {name: value for name, value in fingerprints.items() if name.startswith("fingerprint")}
         parts, values = [*parts, IS_FAILING, f"fingerprint IN (:{', :'.join(binds)})"], {**values, **binds}
-    return await _count_rows(session, [_join_conditions(parts)], values, limit=scan_limit + 1) > scan_limit
+    return (
+        await _count_matches(session, [PagePart(WORKFLOW.name, "", "id")], parts, values, limit=scan_limit + 1)
+        > scan_limit
+    )
 
 
 def _keep_indexed_conditions(query: SearchQuery) -> SearchQuery:
@@ -171,47 +184,30 @@ def _keep_indexed_conditions(query: SearchQuery) -> SearchQuery:
     )
 
 
-async def _count_rows(session: DatabaseSession, wheres: Sequence[str], values: dict[str, Any], *, limit: int) -> int:
-    parts = " UNION ALL ".join(f"SELECT id FROM {WORKFLOW} WHERE {where}" for where in wheres)
-    sql = f"SELECT COUNT(*) FROM ({parts} LIMIT :most) counted"
+async def _count_matches(
+    session: DatabaseSession,
+    page_parts: Sequence[PagePart],
+    conditions: Sequence[str],
+    values: dict[str, Any],
+    *,
+    limit: int,
+) -> int:
+    selects = []
+    for number, (table, condition, key, is_ordered) in enumerate(page_parts):
+        # Without an order PostgreSQL first collects all of a large part.
+        order = f"ORDER BY {key}, id" if is_ordered else ""
+        where = _join_conditions([*conditions, condition])
+        selects.append(f"SELECT * FROM (SELECT id FROM {table} WHERE {where} {order} LIMIT :most) part_{number}")
+    sql = f"SELECT COUNT(*) FROM ({' UNION ALL '.join(selects)} LIMIT :most) counted"
     ((total,),) = await session.fetch_rows(sql, {**values, "most": limit})
     return int(total)
 
 
-def _build_wheres(query: SearchQuery, session: DatabaseSession, parts: Sequence[str]) -> list[str]:
-    """Return a condition for each index that finds a part of the matches; each match meets one of them."""
-    expressions = session.dialect.expressions
-    indexed = expressions.has_next_sql if query.has_next else ()
-    if _reads_deadlines(query):
-        more = f" AND {expressions.deadline_sql} < {MAX_INTEGER}" if query.has_next else ""
-        indexed = (expressions.is_asking_sql + more, expressions.is_receiving_sql + more)
-    return [_join_conditions([*parts, one]) for one in indexed] or [_join_conditions(parts)]
-
-
-def _reads_deadlines(query: SearchQuery) -> bool:
-    """Return whether the indexes of what waits have the order of the page."""
-    is_last_first = query.descending and not query.has_next  # those without a deadline come last in either direction
-    return query.statuses == (Status.WAITING,) and query.order_by == "next_activation" and not is_last_first
-
-
-def _join_conditions(parts: Sequence[str]) -> str:
-    return " AND ".join(parts) or "1 = 1"
-
-
-def _build_sort_key(query: SearchQuery, session: DatabaseSession) -> str:
-    """Return the SQL of the sort key; instances without a next activation come last in either direction."""
-    if _reads_deadlines(query):
-        return session.dialect.expressions.deadline_sql
-    if query.order_by != "next_activation" or query.has_next:
-        return query.order_by
-    return f"COALESCE(next_activation, {_get_null_sort_value(query)})"
-
-
-def _get_null_sort_value(query: SearchQuery) -> int:
-    return -1 if query.descending else MAX_INTEGER
+def _join_conditions(conditions: Sequence[str]) -> str:
+    return " AND ".join(filter(None, conditions)) or "1 = 1"
 
 
 def _get_sort_value(query: SearchQuery, instance: Instance) -> int:
     name = query.order_by if query.order_by == "id" else f"{query.order_by}_us"
     value: int | None = getattr(instance, name)
-    return _get_null_sort_value(query) if value is None else value
+    return get_null_sort_value(query) if value is None else value

@@ -29,9 +29,10 @@ INDEXED_SEARCHES: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
     ({"status": "CANCELLED"}, {**dict.fromkeys(EXPLAIN_SQL, INDEX + "cancelled"), "mysql": INDEX + "status"}),
     ({"is_retrying": True}, {**dict.fromkeys(EXPLAIN_SQL, INDEX + "retrying"), "mysql": INDEX + "status"}),
     ({"waits_for_version": True}, dict.fromkeys(EXPLAIN_SQL, INDEX + "gate")),
+    ({"has_next": True, "order_by": "next_activation"}, dict.fromkeys(EXPLAIN_SQL, INDEX + "due")),
     (
-        {"has_next": True, "order_by": "next_activation"},
-        {"sqlite": f"SEARCH flowlet_workflow USING INDEX {INDEX}status", "postgresql": f"{INDEX}due", "mysql": INDEX},
+        {"status": "WAITING", "has_next": True, "order_by": "next_activation"},
+        dict.fromkeys(EXPLAIN_SQL, INDEX + "asking"),
     ),
     ({"prefix": "rare-"}, {"sqlite": "external_id>", "postgresql": "external_id_key", "mysql": "external_id"}),
     ({"prefix": "rare-"}, dict.fromkeys(EXPLAIN_SQL, INDEX + "key")),

@@ -20,6 +20,7 @@ from flowlet.store.dialects.mysql.schema import (
     GATED_STATUS_COLUMN,
 )
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
+from flowlet.store.people.tables import ASKING_INDEX
 from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, GATE_INDEX, IS_NOT_DONE, IS_READY, WORKFLOW
 
 __all__ = ["MySQLExpressions"]
@@ -40,6 +41,7 @@ class MySQLExpressions:
     is_scheduled_sql = f"{DUE_COLUMN} > 0"
     is_queued_sql = f"{DUE_COLUMN} IS NOT NULL"
     has_next_sql: tuple[str, ...] = (f"{IS_READY} AND {IS_NOT_DONE} AND next_activation IS NOT NULL",)
+    asking_index_sql = receiving_index_sql = f"{WORKFLOW} FORCE INDEX ({ASKING_INDEX.name})"
     is_asking_sql, is_receiving_sql = f"{ASKS_COLUMN} = 1", f"{ASKS_COLUMN} = 0"
     deadline_sql = DEADLINE_COLUMN
     due_index_has_all_groups = True

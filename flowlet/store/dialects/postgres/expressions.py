@@ -31,6 +31,7 @@ class PostgresExpressions:
     has_next_sql: tuple[str, ...] = tuple(
         f"{one} AND {IS_READY} AND next_activation IS NOT NULL" for one in ("gate IS NULL", IS_GATED)
     )
+    asking_index_sql = receiving_index_sql = WORKFLOW.name
     is_asking_sql, is_receiving_sql, deadline_sql = IS_ASKING, IS_RECEIVING, DEADLINE
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"

@@ -10,6 +10,7 @@ from flowlet.store.columns import ColumnType, Table
 from flowlet.store.dialects.postgres import catalog
 from flowlet.store.dialects.postgres.qualifier import quote_identifier
 from flowlet.store.dialects.schema import build_index_statement, build_table_statement
+from flowlet.store.people.tables import ASKING_INDEX, RECEIVING_INDEX
 from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, WORKFLOW
 
 __all__ = ["PostgresSchema"]
@@ -32,8 +33,11 @@ _TYPES = {
 # stays on it (HOT).
 _OPTIONS = {WORKFLOW.name: " WITH (fillfactor = 60)"}
 # With the id the newest due instances are found without reading the table, whose rows lie far apart. SQLite and MySQL
-# keep the id in every index.
-_MORE_COLUMNS = {DUE_INDEX.name: ("id",), ENDED_INDEX.name: ("id",)}
+# keep the id in every index. An expression counts as read from an index only where its columns are in it too.
+_MORE_COLUMNS = {
+    **dict.fromkeys((DUE_INDEX.name, ENDED_INDEX.name), ("id",)),
+    **dict.fromkeys((ASKING_INDEX.name, RECEIVING_INDEX.name), ("next_activation",)),
+}
 
 
 class PostgresSchema:

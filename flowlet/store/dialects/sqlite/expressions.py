@@ -11,7 +11,7 @@ from flowlet.store.dialects.gate_lines import build_gate_lines_sql
 from flowlet.store.dialects.json_path import build_json_path
 from flowlet.store.dialects.lanes import build_group_lanes_sql
 from flowlet.store.dialects.prefix_range import build_range_condition, compute_prefix_end
-from flowlet.store.people.tables import DEADLINE, IS_ASKING, IS_RECEIVING
+from flowlet.store.people.tables import ASKING_INDEX, DEADLINE, IS_ASKING, IS_RECEIVING, RECEIVING_INDEX
 from flowlet.store.tables import DUE_INDEX, ENDED_INDEX, GATE_INDEX, IS_NOT_DONE, IS_QUEUED, IS_READY, WORKFLOW
 
 __all__ = ["SQLiteExpressions"]
@@ -29,6 +29,8 @@ class SQLiteExpressions:
     is_scheduled_sql = f"{IS_QUEUED} AND next_activation > 0"
     is_queued_sql = IS_QUEUED
     has_next_sql: tuple[str, ...] = (f"{IS_READY} AND {IS_NOT_DONE} AND next_activation IS NOT NULL",)
+    asking_index_sql = f"{WORKFLOW} INDEXED BY {ASKING_INDEX.name}"
+    receiving_index_sql = f"{WORKFLOW} INDEXED BY {RECEIVING_INDEX.name}"
     is_asking_sql, is_receiving_sql, deadline_sql = IS_ASKING, IS_RECEIVING, DEADLINE
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
