@@ -26,7 +26,7 @@ order of requests, differ by none of them."""
 MIN_REQUESTS = {"postgresql": 1_500, "sqlite": 300, "mysql": 300}
 SEED = os.environ.get("FLOWLET_TEST_CONTRACT_SEED", "1")
 """What is drawn is the same in each run, unless another seed asks for the new: a change fails for what it changed."""
-MAX_EXAMPLES = 6
+MAX_EXAMPLES = os.environ.get("FLOWLET_TEST_CONTRACT_EXAMPLES", "4")
 """How many requests are drawn for each operation, beside those that its description calls for."""
 
 SKIPPED_PATH = "/openapi.json"
@@ -107,7 +107,7 @@ async def run_schemathesis(url: str, folder: Path, *, user: int, key: str, phase
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", "schemathesis.toml"]
     command += ["run", f"{url}/openapi.json", "--header", f"X-API-Key: {key}", "--continue-on-failure", "--no-shrink"]
     command += ["--report", "json", "--report-json-path", "report.json", "--no-color", "--generation-database", "none"]
-    command += ["--phases", phases, "--max-examples", str(MAX_EXAMPLES), "--seed", SEED]
+    command += ["--phases", phases, "--max-examples", MAX_EXAMPLES, "--seed", SEED]
     command += [option for path in ENDLESS_PATHS for option in ("--exclude-path", path)]
     # requests looks for a proxy in all of the environment, at each request, unless it knows that there is none.
     known = {"FLOWLET_URL": url, "FLOWLET_USER": str(user), "FLOWLET_KEY": key, "no_proxy": "127.0.0.1"}
