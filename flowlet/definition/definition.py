@@ -21,10 +21,11 @@ from flowlet.definition.messages.message_definition import MessageDefinition
 from flowlet.definition.people.question_definition import QuestionDefinition, build_inbox_entry
 from flowlet.definition.schedules.schedule_definition import ScheduleDefinition
 from flowlet.errors import UnknownStateError, VariablesError
+from flowlet.instance.external_id import generate_external_id
 from flowlet.instance.identifier_faults import find_identifier_faults
 from flowlet.instance.instance import PRIORITIES, Status
 from flowlet.instance.json_text import find_json_faults, has_nul, is_plain, parse_json, write_if_possible, write_json
-from flowlet.instance.new_instance import NewInstance, generate_external_id
+from flowlet.instance.new_instance import NewInstance
 from flowlet.workflow.keep import Keep
 from flowlet.workflow.migration import VarsMigration
 from flowlet.workflow.retry import Retry

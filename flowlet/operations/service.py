@@ -108,7 +108,7 @@ class Operations(RepairOperations):
             type: The workflow's name.
             vars: The variables; None for an empty object.
             key: The business key; None for the external id.
-            external_id: Unique over all instances; None for a random one.
+            external_id: Unique over all instances; None for a generated one.
             group: The executor group; None for the workflow's own.
             priority: 0 to 9; None for the workflow's own.
             when: When the instance first runs: a time, or a duration from now. None or a past time means at once.

@@ -157,15 +157,15 @@ async def open_store(
     await connections.open()
     try:
         await (upgrade_schema(connections) if migrate else check_schema(connections))
-        state_names = StateNameStore(connections)
+        state_names, store_clock = StateNameStore(connections), clock or StoreClock()
         store = Store(
             connections,
-            clock or StoreClock(),
+            store_clock,
             InstanceStore(connections),
             ExecutorStore(connections),
             DefinitionStore(connections),
             state_names,
-            InstanceQueries(connections, state_names),
+            InstanceQueries(connections, state_names, store_clock),
             HistoryStore(connections),
             UserStore(connections),
             SessionStore(connections),

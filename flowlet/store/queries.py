@@ -8,16 +8,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from flowlet.clock import to_datetime
+from flowlet.clock import Clock, to_datetime
 from flowlet.definition.versions.state_names import NO_RENAMES
 from flowlet.errors import PrunedInstanceError, UnknownInstanceError
 from flowlet.instance.action import ENTRY_KINDS, Action, ActionKind
 from flowlet.instance.instance import ENDED_STATUSES, Instance
 from flowlet.store.changes import build_select
 from flowlet.store.connection import Connections
-from flowlet.store.counters import CounterStore
 from flowlet.store.database_session import build_in_list
-from flowlet.store.reports.open_counts import OpenCounts
+from flowlet.store.reports.status_counts import StatusCounts
 from flowlet.store.retention.external_ids import (
     PrunedInstance,
     find_pruned_by_external_id,
@@ -71,12 +70,13 @@ class InstanceQueries:
     Args:
         connections: The database's.
         state_names: The names of states: a search by one of them finds all of the state.
+        clock: Tells how old counts are.
     """
 
-    def __init__(self, connections: Connections, state_names: StateNameStore) -> None:
+    def __init__(self, connections: Connections, state_names: StateNameStore, clock: Clock) -> None:
         self._connections = connections
         self._state_names = state_names
-        self._counters, self._open_counts = CounterStore(connections), OpenCounts(connections)
+        self._status_counts = StatusCounts(connections, clock)
         # A read by a key waits for one scan at most, and not for all that were there before it.
         has_pool = connections.dialect.connections.has_pool
         self._scan_turns = asyncio.Semaphore(MAX_CONCURRENT_SCANS if has_pool else 1)
@@ -249,10 +249,9 @@ class InstanceQueries:
     async def count_by_type_and_status(self) -> dict[tuple[str, str], int]:
         """Return how many instances of each type have each status. Ended ones come from the counters.
 
-        Where more than 100,000 are open, these are counted again after 5 s.
+        Where more than 100,000 are open, they are counted again after 5 s.
         """
-        found = await self._open_counts.read() | await self._counters.count_ended_instances()
-        return {key: count for key, count in found.items() if count}
+        return await self._status_counts.read()
 
     async def _read_positions(self, ids: Sequence[int], mark: str) -> list[InstancePosition]:
         members, values = self._bind_ids(ids)

@@ -144,7 +144,7 @@ class Harness:
             workflow: The workflow's declaration, or its name.
             vars: The variables; None means an empty object.
             key: The business key.
-            external_id: Unique over all instances; a random one if None.
+            external_id: Unique over all instances; a generated one if None.
             group: Instead of the workflow's executor group.
             priority: Instead of the workflow's, 0 to 9.
             when: When it runs first, as a moment or a length of virtual time from now; None means at once.

@@ -55,7 +55,7 @@ async def read_count_plans(engine: EngineHarness, explain: str) -> list[str]:
     await analyze_tables(engine)
     explaining = PlanRecordingConnections(engine, explain)
 
-    counts = await InstanceQueries(explaining, engine.store.state_names).count_by_type_and_status()
+    counts = await InstanceQueries(explaining, engine.store.state_names, engine.clock).count_by_type_and_status()
 
     assert (
         sum(counts.values())

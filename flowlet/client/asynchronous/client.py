@@ -7,7 +7,6 @@ from datetime import datetime
 from random import Random
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 import httpx
 
@@ -28,6 +27,7 @@ from flowlet.client.models import Created, WaitedInstance
 from flowlet.client.retry import RetryPolicy
 from flowlet.client.service import ApiServer
 from flowlet.clock import Clock, Duration, StoreClock
+from flowlet.instance.external_id import generate_external_id
 
 __all__ = ["AsyncClient"]
 
@@ -143,7 +143,13 @@ class AsyncClient(AsyncOperator):
             TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            type, external_id or str(uuid4()), vars=vars, key=key, group=group, priority=priority, when=when
+            type,
+            external_id or generate_external_id(self._transport.clock.now()),
+            vars=vars,
+            key=key,
+            group=group,
+            priority=priority,
+            when=when,
         )
         return await self._transport.send(endpoints.build_create_request(create_body, is_generated_id=not external_id))
 
@@ -186,7 +192,13 @@ class AsyncClient(AsyncOperator):
             TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            type, external_id or str(uuid4()), vars=vars, key=key, group=group, priority=priority, when=when
+            type,
+            external_id or generate_external_id(self._transport.clock.now()),
+            vars=vars,
+            key=key,
+            group=group,
+            priority=priority,
+            when=when,
         )
         api_request = endpoints.build_create_and_wait_request(create_body, states=states, timeout=timeout)
         return await self._transport.send(api_request)

@@ -30,7 +30,7 @@ class InboxRequest:
         whose: Whose questions.
         type: The workflow's name; None for any.
         state: One of the manual state's names; None for any.
-        by_deadline: Whether the nearest deadline comes first; otherwise the longest unchanged does.
+        by_deadline: Whether the nearest deadline comes first; otherwise what has waited for the longest time does.
         limit: How many at most, 1 to 1,000.
         cursor: The ``next_cursor`` of the page before, in the same order; None for the first page.
     """

@@ -40,6 +40,8 @@ class ExpressionDialect(Protocol):
     """The condition of what waits for a message, in words that let that index be used."""
     deadline_sql: str
     """The key of those two indexes: the deadline, or a number beyond all of them."""
+    ordered_join_sql: str
+    """What stands between two tables after FROM, of which the first one is read first."""
     due_index_has_all_groups: bool
     """Whether the due index also lists the groups of instances that have ended."""
     next_group_sql: str

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from flowlet.definition.versions.state_names import NO_RENAMES, StateNames
+from flowlet.errors import SearchError
 from flowlet.instance.inbox_entry import InboxEntry, Vote
 from flowlet.instance.instance import Instance, Status, make_instance
 from flowlet.store.columns import RowReader
@@ -26,7 +27,7 @@ __all__ = [
     "Inbox",
     "InboxGroup",
     "WaitingInstance",
-    "count_awaiting_messages",
+    "count_asking",
     "count_waiting",
     "read_inbox",
 ]
@@ -37,6 +38,8 @@ MAX_GROUPED_INSTANCES = 2_000
 """How many workflows are read to count their groups."""
 MAX_GROUPS = 50
 
+_BY_DEADLINE, _BY_ENTRY = "deadline", "entered"
+"""The orders, as cursors name them."""
 _INSTANCE_READER = RowReader(Instance, {"w": WORKFLOW}, make=make_instance)
 _ENTRY_READER = RowReader(InboxEntry, {"e": INBOX})
 _WIDTH = len(fields(Instance))
@@ -102,16 +105,16 @@ async def count_waiting(connections: Connections) -> int:
     return await connections.read(lambda session: _count_up_to(session, MAX_BADGE_COUNT))
 
 
-async def count_awaiting_messages(connections: Connections) -> dict[str, int]:
-    """Return how many workflows of each type wait for a message, of the first 10,000.
+async def count_asking(connections: Connections) -> dict[str, int]:
+    """Return how many workflows of each type wait for a person, of the 10,001 with the nearest deadlines.
 
     Raises:
         StoreUnavailableError: If the database is unavailable.
     """
 
     async def read_in_session(session: DatabaseSession) -> list[Any]:
-        table, condition = session.dialect.expressions.receiving_index_sql, session.dialect.expressions.is_receiving_sql
-        some = _select_first(session, "workflow_type", table, condition, MAX_COUNTED)
+        table, condition = session.dialect.expressions.asking_index_sql, session.dialect.expressions.is_asking_sql
+        some = _select_first(session, "workflow_type", table, condition, MAX_COUNTED + 1)
         return await session.fetch_rows(f"SELECT workflow_type, COUNT(*) FROM ({some}) waiting GROUP BY workflow_type")
 
     rows = await connections.read(read_in_session)
@@ -138,7 +141,8 @@ async def read_inbox(
         type: The workflow's name; None for any.
         state: One of the manual state's names; None for any.
         by_deadline: Whether the nearest deadline comes first, and then, by age, the workflows without one. Otherwise
-            the workflow that has been in its state for the longest time comes first.
+            the workflow that has waited for the longest time comes first; one without an entry in the inbox, which the
+            doctor reports, is not among these.
         assignee: Only those that are assigned to this user; None for any.
         teams: Only those that one of these teams may answer; None for any.
         limit: How many at most, 1 to 1,000.
@@ -152,27 +156,26 @@ async def read_inbox(
         workflow_type=type,
         state=state,
         status=Status.WAITING,
-        order_by="next_activation" if by_deadline else "created",  # the name that its cursor has
-        descending=False,
         limit=limit,
-        cursor=cursor,
     )
+    order = _BY_DEADLINE if by_deadline else _BY_ENTRY
+    place = None if cursor is None else _read_cursor(cursor, order)
 
     async def read_in_session(session: DatabaseSession) -> Inbox:
         where, values = _build_conditions(session, query, names)
         table = session.dialect.expressions.asking_index_sql
         if assignee is not None or teams is not None:
             part, more = _build_entry_condition(assignee, teams)
-            # Of few: by their ids.
+            # Without the index: the entries leave few instances, which are read by their ids.
             table, where, values = WORKFLOW.name, f"{where} AND {part}", {**values, **more}
-        found = await _read_page(session, query, table, where, values)
+        found = await _read_page(session, order, table, where, {**values, "row_limit": limit + 1}, place=place)
         has_more, found = len(found) > limit, found[:limit]
         votes = await read_votes(session, [instance.id for instance, _ in found])
         groups, waiting = await _read_groups(session, names), await _count_up_to(session, MAX_COUNTED + 1)
         return Inbox(
             tuple(_build_waiting(one, entry, votes.get(one.id, [])) for one, entry in found),
             await _count_matches(session, table, where, values, waiting) if has_more or cursor else len(found),
-            _build_cursor(query, *found[-1]) if has_more else None,
+            _build_cursor(order, *found[-1]) if has_more else None,
             waiting,
             groups,
             has_partial_groups=waiting > MAX_GROUPED_INSTANCES,
@@ -182,27 +185,32 @@ async def read_inbox(
 
 
 async def _read_page(
-    session: DatabaseSession, query: SearchQuery, table: str, where: str, values: dict[str, Any]
+    session: DatabaseSession,
+    order: str,
+    table: str,
+    where: str,
+    values: dict[str, Any],
+    *,
+    place: tuple[int, int] | None,
 ) -> list[tuple[Instance, InboxEntry | None]]:
     """Return the page's instances with their entries, and one more if there is another page."""
-    by_deadline = query.order_by == "next_activation"
-    key = session.dialect.expressions.deadline_sql if by_deadline else "entered"
-    if query.cursor is not None:
-        after_key, after_id = decode_cursor(query.cursor, query.order)
-        values = {**values, "after_key": after_key, "after_id": after_id}
-        where += f" AND {key} >= :after_key AND ({key} > :after_key OR id > :after_id)"
-    if not by_deadline:
-        # SQLite reads the tables of a CROSS JOIN in their order.
-        table = f"{INBOX} CROSS JOIN {WORKFLOW}"
+    expressions = session.dialect.expressions
+    key, id = expressions.deadline_sql, "id"
+    if order == _BY_ENTRY:
+        # From the entries on: an index has them in the order of the page.
+        table, key, id = f"{INBOX} {expressions.ordered_join_sql} {WORKFLOW}", "entered", "workflow_id"
         where += f" AND id = workflow_id AND {WORKFLOW}.visit = {INBOX}.visit"
-    ids = f"SELECT id AS found FROM {table} WHERE {where} ORDER BY {key}, id LIMIT :row_limit"
+    if place is not None:
+        values = {**values, "after_key": place[0], "after_id": place[1]}
+        where += f" AND {key} >= :after_key AND ({key} > :after_key OR {id} > :after_id)"
+    ids = f"SELECT id AS found FROM {table} WHERE {where} ORDER BY {key}, {id} LIMIT :row_limit"
     # With the entries: one that was read later may be gone, and its question would seem to be open to everyone.
     sql = (
         f"SELECT {_INSTANCE_READER.select_list}, {_ENTRY_READER.select_list} FROM {WORKFLOW} w "
         f"JOIN ({ids}) page ON w.id = found LEFT JOIN {INBOX} e ON e.workflow_id = w.id AND e.visit = w.visit "
         f"ORDER BY {key}, id"
     )
-    rows = await session.fetch_rows(sql, {**values, "row_limit": query.limit + 1})
+    rows = await session.fetch_rows(sql, values)
     return [(_INSTANCE_READER.parse(row[:_WIDTH]), _parse_entry(row[_WIDTH:])) for row in rows]
 
 
@@ -219,10 +227,17 @@ def _build_conditions(session: DatabaseSession, query: SearchQuery, names: State
     return " AND ".join([session.dialect.expressions.is_asking_sql, *parts]), values
 
 
-def _build_cursor(query: SearchQuery, last: Instance, entry: InboxEntry | None) -> str:
+def _build_cursor(order: str, last: Instance, entry: InboxEntry | None) -> str:
     entered = None if entry is None else entry.entered_us
-    value = last.next_activation_us if query.order_by == "next_activation" else entered
-    return encode_cursor(query.order, MAX_INTEGER if value is None else value, last.id)
+    value = last.next_activation_us if order == _BY_DEADLINE else entered
+    return encode_cursor(order, MAX_INTEGER if value is None else value, last.id)
+
+
+def _read_cursor(cursor: str, order: str) -> tuple[int, int]:
+    try:
+        return decode_cursor(cursor, order)
+    except ValueError as error:
+        raise SearchError({"cursor": str(error)}) from error
 
 
 async def _count_matches(session: DatabaseSession, table: str, where: str, values: dict[str, Any], waiting: int) -> int:

@@ -24,7 +24,7 @@ UNINDEXED_STATUSES = frozenset({Status.FINISHED, Status.CANCELLED})
 def build_conditions(query: SearchQuery, session: DatabaseSession) -> tuple[list[str], dict[str, Any]]:
     """Return the conditions, each to be joined by AND, and the values of their binds.
 
-    Those that depend on the names of states are in ``renamed_states``; that of ``has_next`` is the dialect's.
+    Those that depend on the names of states are in ``renamed_states``; that of ``has_next`` is in ``page_parts``.
     """
     parts: list[str] = []
     values: dict[str, Any] = {}

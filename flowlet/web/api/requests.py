@@ -55,7 +55,7 @@ class CreateWorkflowRequest(RequestModel):
 
     Attributes:
         workflow_type: The name of its definition.
-        external_id: Unique over all workflows; random if left out.
+        external_id: Unique over all workflows; generated if left out.
         business_key: A key to find it by, which need not be unique; the external id if left out.
         executor_group: The definition's if left out.
         priority: 0 to 9, and 9 runs first; the definition's if left out.

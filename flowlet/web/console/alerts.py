@@ -17,6 +17,7 @@ from flowlet.store.limits.table import LaneKind, LanePause
 from flowlet.store.reports.activity import DueQueue, UpcomingInstance
 from flowlet.store.reports.errors import ErrorGroup
 from flowlet.store.schedules.table import ScheduleRecord
+from flowlet.store.search.query import MAX_COUNTED
 
 __all__ = ["MAX_CLAIM_GAP_MICROSECONDS", "Alert", "find_alerts"]
 
@@ -65,7 +66,7 @@ def find_alerts(
     *,
     late: Sequence[UpcomingInstance] = (),
     gated: Mapping[str, int] = MappingProxyType({}),
-    awaiting_messages: Mapping[str, int] = MappingProxyType({}),
+    asking: Mapping[str, int] = MappingProxyType({}),
     schedules: Sequence[ScheduleRecord] = (),
     stuck: Sequence[StuckRun] = (),
     held_limits: Sequence[LimitUse] = (),
@@ -85,7 +86,7 @@ def find_alerts(
         errors: The latest errors, grouped.
         late: The instances that have been due the longest.
         gated: The number of instances of each type that wait for another version of their workflow.
-        awaiting_messages: The number of instances of each type that are WAITING for a message, and for no decision.
+        asking: The number of instances of each type that wait for a decision, as ``count_asking`` gives it.
         schedules: The schedules that are late, cannot be fired, or have been paused for long.
         stuck: The attempts that do not get on, the longest running first.
         held_limits: The limits that a user or a breaker holds.
@@ -109,7 +110,7 @@ def find_alerts(
         *(_describe_error_group(group) for group in by_harm if not group.failed),
         *map(_describe_paused_lane, paused_lanes),
         *map(_describe_held_limit, held_limits),
-        *_find_waiting_types(counts, awaiting_messages),
+        *_find_asking_types(asking),
     ]
 
 
@@ -238,16 +239,13 @@ def _describe_error_group(group: ErrorGroup) -> Alert:
     return Alert(tone, label, title, address, text, group.first)
 
 
-def _find_waiting_types(counts: Mapping[tuple[str, str], int], awaiting_messages: Mapping[str, int]) -> Iterator[Alert]:
+def _find_asking_types(asking: Mapping[str, int]) -> Iterator[Alert]:
     """Yield an alert about workflows waiting for a decision, with the most frequent types."""
-    found = [(count, type) for (type, status), count in counts.items() if status == Status.WAITING]
-    waiting = [(count - awaiting_messages.get(type, 0), type) for count, type in found]
-    waiting = [one for one in waiting if one[0] > 0]
-    if not waiting:
+    if not asking:
         return
-    total, first = sum(count for count, _ in waiting), sorted(waiting, key=lambda one: (-one[0], one[1]))
-    title = f"{total:,} waiting for a decision"
-    text = ", ".join(f"{count:,} {type}" if len(waiting) > 1 else type for count, type in first[:MAX_TYPES_NAMED])
+    total, first = sum(asking.values()), sorted(asking.items(), key=lambda one: (-one[1], one[0]))
+    title = f"{min(total, MAX_COUNTED):,}{'+' if total > MAX_COUNTED else ''} waiting for a decision"
+    text = ", ".join(f"{count:,} {type}" if len(asking) > 1 else type for type, count in first[:MAX_TYPES_NAMED])
     yield Alert("warn", "Waiting", title, "/inbox", cleaned(text))
 
 

@@ -93,7 +93,7 @@ async def test_a_slot_is_free_while_a_retry_waits_and_the_retry_waits_for_a_slot
         await seen.add_executor(build_charges(door, limit=Limit(1)))
         created = await seen.create(["first", "second", "third"])
         await seen.settle()
-        # Which of them ran first is not said: all three are due at the same time.
+        # Any of them may have run first: all three are due at the same time.
         waiting, *others = sorted([await seen.get(id) for id in created], key=lambda one: -one.attempt)
         assert (waiting.status, waiting.attempt) == (Status.IN_PROGRESS, 1)
         assert str(waiting.gate).startswith("limit:")

@@ -128,6 +128,22 @@ async def test_each_status_has_a_plan_of_its_own(store_harness: StoreHarness) ->
     assert found == ["status IN ('NEW')", "status IN ('EXECUTING')", "status IN ('FAILED', 'PAUSED')"]
 
 
+async def test_lanes_are_read_one_by_one_only_where_nearly_all_of_them_matches(store_harness: StoreHarness) -> None:
+    by_next: dict[str, Any] = {"has_next": True, "order_by": "next_activation"}
+    unfiltered: list[dict[str, Any]] = [{}, {"workflow_type": "Common"}, {"executor_group": "default"}]
+    filtered = [{"external_id": "x"}, {"parent_id": 1}, {"status": "NEW"}, {"is_retrying": True}, {"state": "check"}]
+
+    async def has_lanes(session: DatabaseSession, query: dict[str, Any]) -> bool:
+        explaining = ExplainingSearchSession(session)
+        await search_instances(explaining, SearchQuery(**query, **by_next), StateNames({}))  # type: ignore[arg-type]  # as good as a session
+        return any("priority = 0" in sql for sql in explaining.statements if ":row_limit" in sql)
+
+    async def look(session: DatabaseSession) -> list[bool]:
+        return [await has_lanes(session, query) for query in (*unfiltered, *filtered)]
+
+    assert await store_harness.store.connections.read(look) == [True] * 3 + [False] * 5
+
+
 async def explain_search(session: DatabaseSession, query: dict[str, Any]) -> tuple[str, int]:
     """Return the plans of a search's statements, and how many it found."""
     explaining = ExplainingSearchSession(session)

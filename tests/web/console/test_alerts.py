@@ -9,6 +9,7 @@ from flowlet.operations.stuck_runs import StuckRun
 from flowlet.store.executors import ExecutorRecord
 from flowlet.store.reports.activity import DueQueue, RunningInstance, UpcomingInstance
 from flowlet.store.reports.errors import ErrorGroup
+from flowlet.store.search.query import MAX_COUNTED
 from flowlet.web.console.alerts import find_alerts
 
 NOW, MINUTE = 1_800_000_000_000_000, 60_000_000
@@ -146,8 +147,9 @@ def test_errors_lead_to_the_workflows_that_have_them() -> None:
 
 
 def test_people_are_waited_for_in_one_line() -> None:
-    (two,) = find_alerts({("Orders", "WAITING"): 2, ("Loans", "WAITING"): 5}, [LIVE_EXECUTOR], [], [], now=NOW)
-    (one,) = find_alerts({("Orders", "WAITING"): 1}, [LIVE_EXECUTOR], [], [], now=NOW)
+    (two,) = find_alerts({}, [LIVE_EXECUTOR], [], [], asking={"Orders": 2, "Loans": 5}, now=NOW)
+    (one,) = find_alerts({}, [LIVE_EXECUTOR], [], [], asking={"Orders": 1}, now=NOW)
+    (many,) = find_alerts({}, [LIVE_EXECUTOR], [], [], asking={"Orders": MAX_COUNTED, "Loans": 1}, now=NOW)
 
     assert (two.title, two.text, two.url) == (
         "7 waiting for a decision",
@@ -155,10 +157,11 @@ def test_people_are_waited_for_in_one_line() -> None:
         "/inbox",
     )
     assert (one.title, one.text) == ("1 waiting for a decision", "Orders")
+    assert many.title == "10,000+ waiting for a decision"
 
 
 def test_alerts_are_in_the_order_of_harm() -> None:
-    counts = {("Orders", "WAITING"): 2, ("Other", "NEW"): 1}
+    counts = {("Other", "NEW"): 1}
     failing, worse = replace(ERROR_GROUP, failed=0), replace(ERROR_GROUP, type="Loans", failed=9, count=9)
 
     found = find_alerts(
@@ -168,6 +171,7 @@ def test_alerts_are_in_the_order_of_harm() -> None:
         [failing, ERROR_GROUP, worse],
         stuck=[StuckRun(RUNNING_INSTANCE, "95 % of the attempts take up to 2.0 s")],
         gated={"Orders": 1},
+        asking={"Orders": 2},
         now=NOW,
     )
 

@@ -44,6 +44,7 @@ class MySQLExpressions:
     asking_index_sql = receiving_index_sql = f"{WORKFLOW} FORCE INDEX ({ASKING_INDEX.name})"
     is_asking_sql, is_receiving_sql = f"{ASKS_COLUMN} = 1", f"{ASKS_COLUMN} = 0"
     deadline_sql = DEADLINE_COLUMN
+    ordered_join_sql = "STRAIGHT_JOIN"
     due_index_has_all_groups = True
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE executor_group > :last"
     due_index_sql = f"{WORKFLOW} FORCE INDEX ({DUE_INDEX.name})"

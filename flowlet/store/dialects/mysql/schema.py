@@ -52,7 +52,7 @@ GATED_STATUS_COLUMN, GATED_DUE_COLUMN = "gated_status", "gated_due"
 FAILING_COLUMN = "failing"
 ENDED_STATUS_COLUMN = "ended_status"
 ASKS_COLUMN, DEADLINE_COLUMN = "asks", "deadline"
-"""Whether what waits does so for a person, 1, or for a message, 0; and until when."""
+"""Whether an instance waits for a person, 1, or for a message, 0, and its deadline; NULL for any other status."""
 ROOM_COLUMN, ROOM = "room", 100
 """The column of the text that a claim removes, and its characters."""
 _OPTIONS = " ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin ROW_FORMAT=DYNAMIC"
@@ -93,7 +93,7 @@ _INDEXED_COLUMNS = {
     GATE_INDEX.name: ("gate", GATED_STATUS_COLUMN, "priority", GATED_DUE_COLUMN),
     FAILING_INDEX.name: ("fingerprint", "failed", "workflow_type", FAILING_COLUMN),
     ENDED_INDEX.name: (ENDED_STATUS_COLUMN, "workflow_type", "ended"),
-    ASKING_INDEX.name: (ASKS_COLUMN, DEADLINE_COLUMN),
+    ASKING_INDEX.name: (ASKS_COLUMN, DEADLINE_COLUMN, "id", "workflow_type"),
 }
 """The columns of the indexes that have a generated one."""
 

@@ -33,6 +33,7 @@ class PostgresExpressions:
     )
     asking_index_sql = receiving_index_sql = WORKFLOW.name
     is_asking_sql, is_receiving_sql, deadline_sql = IS_ASKING, IS_RECEIVING, DEADLINE
+    ordered_join_sql = "CROSS JOIN"
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
     due_index_sql = WORKFLOW.name

@@ -32,6 +32,7 @@ class SQLiteExpressions:
     asking_index_sql = f"{WORKFLOW} INDEXED BY {ASKING_INDEX.name}"
     receiving_index_sql = f"{WORKFLOW} INDEXED BY {RECEIVING_INDEX.name}"
     is_asking_sql, is_receiving_sql, deadline_sql = IS_ASKING, IS_RECEIVING, DEADLINE
+    ordered_join_sql = "CROSS JOIN"
     due_index_has_all_groups = False
     next_group_sql = f"SELECT MIN(executor_group) FROM {WORKFLOW} WHERE {is_scheduled_sql} AND executor_group > :last"
     due_index_sql = f"{WORKFLOW} INDEXED BY {DUE_INDEX.name}"

@@ -30,7 +30,8 @@ class InboxQuery(RequestModel):
         whose: All questions, those that are assigned to you, or those that one of your teams may answer.
         workflow_type: The only workflow.
         state: The only state, by any of its names.
-        oldest_first: Whether what has waited for the longest time comes first; else the nearest deadline.
+        oldest_first: Whether what has waited for the longest time comes first; else the nearest deadline. What has
+            no entry in the inbox, which the doctor reports, is only in the order of deadlines.
         limit: The largest number of entries.
         cursor: The `nextCursor` of the page before.
     """

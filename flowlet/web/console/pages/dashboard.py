@@ -33,7 +33,7 @@ from flowlet.store.reports.activity import (
 from flowlet.store.reports.error_times import read_first_seen
 from flowlet.store.reports.errors import ErrorGroup, ErrorOrder, read_error_groups
 from flowlet.store.reports.executors import read_executors
-from flowlet.store.reports.inbox import count_awaiting_messages
+from flowlet.store.reports.inbox import count_asking
 from flowlet.store.reports.schedules import read_troubled_schedules
 from flowlet.store.reports.throughput import read_throughput
 from flowlet.web.auth import get_principal, require_role
@@ -124,7 +124,7 @@ async def show_dashboard() -> Response:
     # Concurrently: eight statements, and six in two sequences; none takes long.
     (
         (counts, (executors, queue_overview), throughputs),
-        (running, recent_actions, errors, served, gated, awaiting_messages),
+        (running, recent_actions, errors, served, gated, asking),
     ) = await asyncio.gather(
         asyncio.gather(
             store.queries.count_by_type_and_status(),
@@ -137,7 +137,7 @@ async def show_dashboard() -> Response:
             _read_errors(store),
             store.definitions.read_save_times(),
             count_gated_by_type(store.connections),
-            count_awaiting_messages(store.connections),
+            count_asking(store.connections),
         ),
     )
     troubled = await read_troubled_schedules(store.connections, now=now)
@@ -154,7 +154,7 @@ async def show_dashboard() -> Response:
         gated=gated,
         held_limits=await here.operations.limits.list_held(),
         paused_lanes=await here.operations.lanes.list_paused(),
-        awaiting_messages=awaiting_messages,
+        asking=asking,
         schedules=troubled,
         stuck=stuck,
         now=now,

@@ -5,7 +5,6 @@ Each form has a generated external id. If it is sent twice, it starts one workfl
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -17,6 +16,7 @@ from flowlet.accounts.roles import Role
 from flowlet.clock import is_calendar_time, parse_time, to_datetime, to_microseconds
 from flowlet.definition.definition import Definition
 from flowlet.errors import VariablesError
+from flowlet.instance.external_id import generate_external_id
 from flowlet.instance.instance import PRIORITIES
 from flowlet.instance.new_instance import Created
 from flowlet.text import parse_number
@@ -50,7 +50,11 @@ async def show_start_form(name: str) -> Response:
     """Show the form with the model's defaults."""
     definition = get_services().registry.get_definition(name)
     parts = build_model_controls(definition.vars)
-    own = {**dict.fromkeys(COMMON_FIELDS, ""), "priority": str(definition.priority), "form_id": str(uuid.uuid4())}
+    own = {
+        **dict.fromkeys(COMMON_FIELDS, ""),
+        "priority": str(definition.priority),
+        "form_id": generate_external_id(get_services().store.clock.now()),
+    }
     return await _render_start_form(definition, parts, format_initial_texts(parts), own)
 
 

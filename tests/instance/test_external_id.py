@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import RFC_4122, UUID
 
-from flowlet.instance.new_instance import generate_external_id
+from flowlet.instance.external_id import generate_external_id
 
 NOW = 1_790_000_000_123_456
 
