@@ -8,7 +8,6 @@ from datetime import datetime
 from random import Random
 from types import TracebackType
 from typing import Self
-from uuid import uuid4
 
 import httpx
 
@@ -29,6 +28,7 @@ from flowlet.client.synchronous.transport import Transport
 from flowlet.client.synchronous.users import Keys, Users
 from flowlet.client.synchronous.views import Views
 from flowlet.clock import Clock, Duration, StoreClock
+from flowlet.instance.external_id import generate_external_id
 
 __all__ = ["Client"]
 
@@ -144,7 +144,13 @@ class Client(Operator):
             TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            type, external_id or str(uuid4()), vars=vars, key=key, group=group, priority=priority, when=when
+            type,
+            external_id or generate_external_id(self._transport.clock.now()),
+            vars=vars,
+            key=key,
+            group=group,
+            priority=priority,
+            when=when,
         )
         return self._transport.send(endpoints.build_create_request(create_body, is_generated_id=not external_id))
 
@@ -187,7 +193,13 @@ class Client(Operator):
             TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            type, external_id or str(uuid4()), vars=vars, key=key, group=group, priority=priority, when=when
+            type,
+            external_id or generate_external_id(self._transport.clock.now()),
+            vars=vars,
+            key=key,
+            group=group,
+            priority=priority,
+            when=when,
         )
         api_request = endpoints.build_create_and_wait_request(create_body, states=states, timeout=timeout)
         return self._transport.send(api_request)

@@ -35,7 +35,7 @@ class Inbox:
                 answer. With ``on_behalf_of`` the caller is that person.
             type: The only workflow; None for any.
             state: The only state; None for any.
-            oldest_first: Whether what has not changed for the longest time comes first.
+            oldest_first: Whether what has waited for the longest time comes first.
             limit: How many at most, up to 1,000.
             cursor: The ``next_cursor`` of the page before; None for the first page.
 

@@ -131,7 +131,9 @@ async def test_each_status_has_a_plan_of_its_own(store_harness: StoreHarness) ->
 async def test_lanes_are_read_one_by_one_only_where_nearly_all_of_them_matches(store_harness: StoreHarness) -> None:
     by_next: dict[str, Any] = {"has_next": True, "order_by": "next_activation"}
     unfiltered: list[dict[str, Any]] = [{}, {"workflow_type": "Common"}, {"executor_group": "default"}]
-    filtered = [{"external_id": "x"}, {"parent_id": 1}, {"status": "NEW"}, {"is_retrying": True}, {"state": "check"}]
+    filtered: list[dict[str, Any]] = [
+        *({"external_id": "x"}, {"parent_id": 1}, {"status": "NEW"}, {"is_retrying": True}, {"state": "check"})
+    ]
 
     async def has_lanes(session: DatabaseSession, query: dict[str, Any]) -> bool:
         explaining = ExplainingSearchSession(session)
