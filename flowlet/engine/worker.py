@@ -20,7 +20,7 @@ from flowlet.engine.crashes.quarantine import Quarantine
 from flowlet.engine.gates.gate_claims import GateClaims
 from flowlet.engine.handler_transaction import Excuses, HandlerTransaction
 from flowlet.engine.handlers.handler_context import refuse_transaction
-from flowlet.engine.handlers.lease import Lease
+from flowlet.engine.handlers.lease import Lease, ReturnedLeases
 from flowlet.engine.heartbeat import LeaseTimer
 from flowlet.engine.limits.open_lanes import LanePauses, OpenLanes
 from flowlet.engine.messages.reader import MessageReader
@@ -68,6 +68,7 @@ class Worker:
 
     Attributes:
         lease_count: How many leases have begun here; also counts those that may have, where an answer was lost.
+        returned: The leases that the maintenance has handed back: what is claimed under one does not run.
     """
 
     def __init__(
@@ -95,16 +96,13 @@ class Worker:
         self._on_spawn = on_spawn
         self._traffic = traffic or Traffic(store.clock)
         self._queue = QueueClaims(store, self._traffic, executor_id)
-        self._activations = activations
-        self._committer = committer
-        self._wakeup = wakeup
-        self._settings = settings
-        self.executor_id = executor_id
+        self._activations, self._committer, self._wakeup = activations, committer, wakeup
+        self._settings, self.executor_id = settings, executor_id
         self._types = tuple(types)
         self._types_without_thread = tuple(type for type in types if type not in thread_types)
         self._relatives, self._messages = RelativesReader(store), MessageReader(store)
         self._excuses = Excuses()
-        self._slot_freed = asyncio.Event()
+        self._slot_freed, self.returned = asyncio.Event(), ReturnedLeases()
         self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
         self._memory = MemoryBudget(settings.memory)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -191,6 +189,8 @@ class Worker:
         return len(claimed)
 
     def _start_instance(self, instance: Instance, now: int) -> None:
+        if self.returned.has(instance.id, instance.token):
+            return
         if former := self.running.get(instance.id):
             former.cancel()  # it has ended and is due again, or an operator has freed it
         lease = Lease(instance.id, instance.token, now)

@@ -34,7 +34,7 @@ async def test_the_reference_leads_to_each_of_its_parts_without_a_script(browser
 
     model = page.locator("[id=model-CreateWorkflowRequest]")
     await expect(model).to_be_in_viewport()
-    await expect(model).to_contain_text("Unique over all workflows; random if left out.")
+    await expect(model).to_contain_text("Unique over all workflows; generated if left out.")
     await expect(page.locator("[id='model-variables.Order_20_3c1_3e']")).to_contain_text("Order <1>")
 
 

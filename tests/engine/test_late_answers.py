@@ -16,9 +16,11 @@ import pytest
 from flowlet.engine.maintenance import Maintenance
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
+from flowlet.instance.instance import Instance
 from flowlet.instance.transition import Transition
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.instances import CommitResult, InstanceStore
 from flowlet.workflow.states import Next, end, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
@@ -137,3 +139,40 @@ async def test_an_activation_that_loses_its_lease_while_it_commits_runs_no_furth
 
         assert sorted(await held.let_answers_arrive()) == ["done", "pay"]
         assert runs == ["check", "pay"]
+
+
+async def test_a_claim_that_is_answered_after_its_instance_was_handed_back_runs_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[str] = []
+    may_arrive, is_leased = asyncio.Event(), asyncio.Event()
+    given = ExecutorSettings(slots=8)
+    async with open_engine(database_url, build_two_states(runs)) as engine:
+        executor = await engine.add_executor(lease=timedelta(days=1))
+        await engine.create_instance()
+        claim = engine.store.instances.claim
+
+        async def claim_and_wait(request: ClaimRequest) -> list[Instance]:
+            found = await claim(request)
+            is_leased.set()
+            await may_arrive.wait()
+            return found
+
+        monkeypatch.setattr(engine.store.instances, "claim", claim_and_wait)
+        async with executor.open_committer(writers=1) as committer:
+            parts = (engine.store, executor.activations, committer, Wakeup(engine.clock), given)
+            worker = Worker(*parts, executor_id=executor.id, types=engine.registry.names)
+            maintenance = Maintenance(engine.store, worker, given, executor_id=executor.id, random=Random(7))
+            claiming = asyncio.create_task(worker.claim_due())
+            await wait_for(is_leased.wait())
+            worker.lease_count += 1  # as the claims of others that were answered meanwhile
+            for _ in range(2):
+                await maintenance.drop_lost_leases()
+            may_arrive.set()
+            await wait_for(claiming)
+            await wait_for(worker.wait_until_idle())
+            late = list(runs)
+            await wait_for(worker.claim_due())
+            await wait_for(worker.wait_until_idle())
+
+    assert (late, runs) == ([], ["check", "pay"])
