@@ -167,10 +167,8 @@ async def _is_wide(
     if query.fingerprint is not None:
         binds = {name: value for name, value in fingerprints.items() if name.startswith("fingerprint")}
         parts, values = [*parts, IS_FAILING, f"fingerprint IN (:{', :'.join(binds)})"], {**values, **binds}
-    return (
-        await _count_matches(session, [PagePart(WORKFLOW.name, "", "id")], parts, values, limit=scan_limit + 1)
-        > scan_limit
-    )
+    whole = [PagePart(WORKFLOW.name, "", "id")]
+    return await _count_matches(session, whole, parts, values, limit=scan_limit + 1) > scan_limit
 
 
 def _keep_indexed_conditions(query: SearchQuery) -> SearchQuery:

@@ -82,7 +82,7 @@ def _reads_deadlines(query: SearchQuery) -> bool:
 
 def _is_unfiltered(query: SearchQuery) -> bool:
     """Return whether a query has no conditions beyond statuses and those that lanes have."""
-    return all(getattr(query, name) in (None, ()) for name in _FILTERS)
+    return all(getattr(query, name) in (None, (), []) for name in _FILTERS)
 
 
 def _build_sort_key(query: SearchQuery) -> str:

@@ -130,7 +130,12 @@ async def test_each_status_has_a_plan_of_its_own(store_harness: StoreHarness) ->
 
 async def test_lanes_are_read_one_by_one_only_where_nearly_all_of_them_matches(store_harness: StoreHarness) -> None:
     by_next: dict[str, Any] = {"has_next": True, "order_by": "next_activation"}
-    unfiltered: list[dict[str, Any]] = [{}, {"workflow_type": "Common"}, {"executor_group": "default"}]
+    unfiltered: list[dict[str, Any]] = [
+        {},
+        {"variables": []},
+        {"workflow_type": "Common"},
+        {"executor_group": "default"},
+    ]
     filtered: list[dict[str, Any]] = [
         *({"external_id": "x"}, {"parent_id": 1}, {"status": "NEW"}, {"is_retrying": True}, {"state": "check"})
     ]
@@ -143,7 +148,7 @@ async def test_lanes_are_read_one_by_one_only_where_nearly_all_of_them_matches(s
     async def look(session: DatabaseSession) -> list[bool]:
         return [await has_lanes(session, query) for query in (*unfiltered, *filtered)]
 
-    assert await store_harness.store.connections.read(look) == [True] * 3 + [False] * 5
+    assert await store_harness.store.connections.read(look) == [True] * 4 + [False] * 5
 
 
 async def explain_search(session: DatabaseSession, query: dict[str, Any]) -> tuple[str, int]:
