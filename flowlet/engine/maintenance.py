@@ -229,7 +229,7 @@ class Maintenance:
         twice = {id: token for id, token in unknown.items() if self._unknown_leases.get(id) == token}
         if twice:
             logger.warning("handing back %d instances that are leased here and do not run", len(twice))
-            self._worker.returned.add(twice)
+            self._worker.returned |= twice
             await self._store.executors.release_instances(self._executor_id, twice, now=self._store.clock.now())
         self._unknown_leases = unknown
         self._checked_lease_count = None if held else lease_count

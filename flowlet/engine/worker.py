@@ -20,7 +20,7 @@ from flowlet.engine.crashes.quarantine import Quarantine
 from flowlet.engine.gates.gate_claims import GateClaims
 from flowlet.engine.handler_transaction import Excuses, HandlerTransaction
 from flowlet.engine.handlers.handler_context import refuse_transaction
-from flowlet.engine.handlers.lease import Lease, ReturnedLeases
+from flowlet.engine.handlers.lease import Lease
 from flowlet.engine.heartbeat import LeaseTimer
 from flowlet.engine.limits.open_lanes import LanePauses, OpenLanes
 from flowlet.engine.messages.reader import MessageReader
@@ -68,7 +68,7 @@ class Worker:
 
     Attributes:
         lease_count: How many leases have begun here; also counts those that may have, where an answer was lost.
-        returned: The leases that the maintenance has handed back: what is claimed under one does not run.
+        returned: The tokens under which the maintenance has handed instances back, by id: none runs under one of them.
     """
 
     def __init__(
@@ -101,8 +101,8 @@ class Worker:
         self._types = tuple(types)
         self._types_without_thread = tuple(type for type in types if type not in thread_types)
         self._relatives, self._messages = RelativesReader(store), MessageReader(store)
-        self._excuses = Excuses()
-        self._slot_freed, self.returned = asyncio.Event(), ReturnedLeases()
+        self._excuses, self.returned = Excuses(), dict[int, int]()
+        self._slot_freed = asyncio.Event()
         self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
         self._memory = MemoryBudget(settings.memory)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -189,8 +189,8 @@ class Worker:
         return len(claimed)
 
     def _start_instance(self, instance: Instance, now: int) -> None:
-        if self.returned.has(instance.id, instance.token):
-            return
+        if instance.token <= self.returned.get(instance.id, -1):
+            return  # the answer of its claim was late
         if former := self.running.get(instance.id):
             former.cancel()  # it has ended and is due again, or an operator has freed it
         lease = Lease(instance.id, instance.token, now)

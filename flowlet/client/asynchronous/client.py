@@ -143,13 +143,7 @@ class AsyncClient(AsyncOperator):
             TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            type,
-            external_id or generate_external_id(self._transport.clock.now()),
-            vars=vars,
-            key=key,
-            group=group,
-            priority=priority,
-            when=when,
+            type, external_id or self._generate_id(), vars=vars, key=key, group=group, priority=priority, when=when
         )
         return await self._transport.send(endpoints.build_create_request(create_body, is_generated_id=not external_id))
 
@@ -192,13 +186,7 @@ class AsyncClient(AsyncOperator):
             TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            type,
-            external_id or generate_external_id(self._transport.clock.now()),
-            vars=vars,
-            key=key,
-            group=group,
-            priority=priority,
-            when=when,
+            type, external_id or self._generate_id(), vars=vars, key=key, group=group, priority=priority, when=when
         )
         api_request = endpoints.build_create_and_wait_request(create_body, states=states, timeout=timeout)
         return await self._transport.send(api_request)
@@ -257,3 +245,6 @@ class AsyncClient(AsyncOperator):
             from_states=from_states,
         )
         return await self._transport.send(api_request)
+
+    def _generate_id(self) -> str:
+        return generate_external_id(self._transport.clock.now())

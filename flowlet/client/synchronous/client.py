@@ -144,13 +144,7 @@ class Client(Operator):
             TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            type,
-            external_id or generate_external_id(self._transport.clock.now()),
-            vars=vars,
-            key=key,
-            group=group,
-            priority=priority,
-            when=when,
+            type, external_id or self._generate_id(), vars=vars, key=key, group=group, priority=priority, when=when
         )
         return self._transport.send(endpoints.build_create_request(create_body, is_generated_id=not external_id))
 
@@ -193,13 +187,7 @@ class Client(Operator):
             TypeError: If a variable cannot be written as JSON.
         """
         create_body = endpoints.build_create_body(
-            type,
-            external_id or generate_external_id(self._transport.clock.now()),
-            vars=vars,
-            key=key,
-            group=group,
-            priority=priority,
-            when=when,
+            type, external_id or self._generate_id(), vars=vars, key=key, group=group, priority=priority, when=when
         )
         api_request = endpoints.build_create_and_wait_request(create_body, states=states, timeout=timeout)
         return self._transport.send(api_request)
@@ -258,3 +246,6 @@ class Client(Operator):
             from_states=from_states,
         )
         return self._transport.send(api_request)
+
+    def _generate_id(self) -> str:
+        return generate_external_id(self._transport.clock.now())

@@ -1,14 +1,13 @@
-"""The lease of an instance that runs in an executor, and those that it has handed back without running them."""
+"""The lease of an instance that runs in an executor."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from flowlet.protected_tasks import HandlerScope
 
-__all__ = ["Lease", "ReturnedLeases"]
+__all__ = ["Lease"]
 
 
 @dataclass(slots=True, eq=False)
@@ -43,22 +42,3 @@ class Lease:
         self.is_lost = True
         if not self.is_committing:
             self.task.cancel()
-
-
-class ReturnedLeases:
-    """The leases that were handed back because nothing ran under them. A late answer of a claim may still name one."""
-
-    def __init__(self) -> None:
-        self._tokens: dict[int, int] = {}
-
-    def add(self, tokens: Mapping[int, int]) -> None:
-        """Note the tokens of instances, by id."""
-        self._tokens |= tokens
-
-    def has(self, id: int, token: int) -> bool:
-        """Return whether an instance was handed back under this token; a later one takes its place."""
-        returned = self._tokens.get(id)
-        if returned is None or token <= returned:
-            return returned is not None
-        del self._tokens[id]
-        return False

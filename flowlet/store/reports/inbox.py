@@ -10,7 +10,7 @@ from typing import Any
 from flowlet.definition.versions.state_names import NO_RENAMES, StateNames
 from flowlet.errors import SearchError
 from flowlet.instance.inbox_entry import InboxEntry, Vote
-from flowlet.instance.instance import Instance, Status, make_instance
+from flowlet.instance.instance import Instance, make_instance
 from flowlet.store.columns import RowReader
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
@@ -113,8 +113,7 @@ async def count_asking(connections: Connections) -> dict[str, int]:
     """
 
     async def read_in_session(session: DatabaseSession) -> list[Any]:
-        table, condition = session.dialect.expressions.asking_index_sql, session.dialect.expressions.is_asking_sql
-        some = _select_first(session, "workflow_type", table, condition, MAX_COUNTED + 1)
+        some = _select_asking(session, "workflow_type", MAX_COUNTED + 1)
         return await session.fetch_rows(f"SELECT workflow_type, COUNT(*) FROM ({some}) waiting GROUP BY workflow_type")
 
     rows = await connections.read(read_in_session)
@@ -152,12 +151,7 @@ async def read_inbox(
         SearchError: If a value is not allowed; the error names each one.
         StoreUnavailableError: If the database is unavailable.
     """
-    query = SearchQuery(
-        workflow_type=type,
-        state=state,
-        status=Status.WAITING,
-        limit=limit,
-    )
+    query = SearchQuery(workflow_type=type, state=state, limit=limit)
     order = _BY_DEADLINE if by_deadline else _BY_ENTRY
     place = None if cursor is None else _read_cursor(cursor, order)
 
@@ -250,10 +244,15 @@ async def _count_matches(session: DatabaseSession, table: str, where: str, value
 
 async def _count_up_to(session: DatabaseSession, most: int) -> int:
     """Return how many workflows wait, counted up to ``most``."""
-    expressions = session.dialect.expressions
-    some = _select_first(session, "id", expressions.asking_index_sql, expressions.is_asking_sql, most)
+    some = _select_asking(session, "id", most)
     ((count,),) = await session.fetch_rows(f"SELECT COUNT(*) FROM ({some}) waiting")
     return int(count)
+
+
+def _select_asking(session: DatabaseSession, columns: str, most: int) -> str:
+    """Return the statement that reads the first rows of all that wait for a person."""
+    expressions = session.dialect.expressions
+    return _select_first(session, columns, expressions.asking_index_sql, expressions.is_asking_sql, most)
 
 
 def _select_first(session: DatabaseSession, columns: str, table: str, where: str, most: int) -> str:
@@ -290,8 +289,7 @@ def _build_entry_condition(assignee: str | None, teams: Collection[str] | None) 
 
 async def _read_groups(session: DatabaseSession, names: StateNames) -> tuple[InboxGroup, ...]:
     # Limited before the grouping, because the state is in no index: of a million, the first ones are grouped.
-    table, condition = session.dialect.expressions.asking_index_sql, session.dialect.expressions.is_asking_sql
-    some = _select_first(session, "workflow_type, state", table, condition, MAX_GROUPED_INSTANCES)
+    some = _select_asking(session, "workflow_type, state", MAX_GROUPED_INSTANCES)
     sql = (
         f"SELECT workflow_type, state, COUNT(*) AS amount FROM ({some}) waiting "
         f"GROUP BY workflow_type, state ORDER BY amount DESC, workflow_type, state "
