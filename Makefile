@@ -31,11 +31,16 @@ help: ## List the commands.
 demo: $(VENV)/.flowlet ## Serve the demo, in an environment of its own, until Ctrl-C.
 	@$(DEMO)
 
-# The types are checked while the first tests run, as these wait for databases; what is wrong is shown after the tests.
-test: $(VENV)/.dev databases browser newman style ## Check and test everything, as .ci/run does.
+# What the system lacks is downloaded while the packages are installed. The types are checked while the first tests run,
+# as these wait for databases; what is wrong is shown after the tests.
+test: $(VENV)/bin/python ## Check and test everything, as .ci/run does.
+	@.ci/prepare databases browser newman & prepared=$$!; status=0; \
+	  $(MAKE) --no-print-directory style || status=1; \
+	  wait $$prepared || status=1; \
+	  exit $$status
 	@echo "== pytest, and the types at the same time"
 	@$(CHECK_TYPES) > $(VENV)/types.log 2>&1 & types=$$!; status=0; \
-	  $(BIN)/python -m pytest $(PYTEST_OPTIONS) || status=$$?; \
+	  TMPDIR="$${TMPDIR:-$$(.ci/memory)}" $(BIN)/python -m pytest $(PYTEST_OPTIONS) || status=$$?; \
 	  wait $$types || { status=1; echo "== the types are wrong"; cat $(VENV)/types.log; }; \
 	  exit $$status
 

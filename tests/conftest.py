@@ -32,6 +32,7 @@ hypothesis.settings.load_profile("flowlet")
 
 URL_FIXTURES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
 LONG_TIMEOUT_SECONDS = 240
+GARBAGE_THRESHOLDS = (5_000, 20, 20)
 EMPTY_URL_FIXTURES = {name: f"empty_{fixture}" for name, fixture in URL_FIXTURES.items()}
 
 
@@ -59,8 +60,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_collection_finish() -> None:
-    """Keep what was collected out of every later search for garbage, of which pytest makes five at its end."""
+    """Keep what was collected out of every later search for garbage, of which pytest makes five at its end.
+
+    The others are made more rarely, as in a process that serves: a twentieth of the processor time went into them.
+    """
     gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     atexit.register(gc.unfreeze)  # extension modules report what is left of them
 
 

@@ -32,6 +32,8 @@ from tests.databases import GRANT_WRITES, migrate_database
 __all__ = ["DatabaseServer", "find_free_port", "skip_or_fail"]
 
 START_SECONDS = 45.0
+DISK_FOLDER = Path("/var/tmp")
+"""Where a durable server's folder is made: other temporary files may be in memory, where nothing waits for the disk."""
 
 
 def skip_or_fail(reason: str) -> NoReturn:
@@ -70,7 +72,7 @@ class DatabaseServer:
         Args:
             program: What to run.
             is_durable: Whether it waits for the disk as in production.
-            parent: Where its folder is made; None for where temporary files are.
+            parent: Where its folder is made; None for where temporary files are, on a disk if it is durable.
         """
         given = os.environ.get(program.url_variable)
         if not given and not program.is_installed():
@@ -204,7 +206,8 @@ class DatabaseServer:
         self.start_server()
 
     def _prepare_folder(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="flowlet-", dir=self._parent))
+        parent = self._parent or (DISK_FOLDER if self.is_durable and DISK_FOLDER.is_dir() else None)
+        folder = Path(tempfile.mkdtemp(prefix="flowlet-", dir=parent))
         atexit.register(self.close_server)
         self._set_up_data(folder)
         return folder
