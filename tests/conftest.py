@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from zlib import crc32
 
 import hypothesis
 import pytest
@@ -31,7 +32,7 @@ hypothesis.settings.register_profile("flowlet", deadline=None, derandomize="CI" 
 hypothesis.settings.load_profile("flowlet")
 
 URL_FIXTURES = {"sqlite": "sqlite_url", "postgresql": "postgres_url", "mariadb": "mariadb_url"}
-LONG_TIMEOUT_SECONDS = 240
+LONG_TIMEOUT_SECONDS = 150
 GARBAGE_THRESHOLDS = (5_000, 20, 20)
 EMPTY_URL_FIXTURES = {name: f"empty_{fixture}" for name, fixture in URL_FIXTURES.items()}
 
@@ -40,6 +41,9 @@ EMPTY_URL_FIXTURES = {name: f"empty_{fixture}" for name, fixture in URL_FIXTURES
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let the modules with the longest tests begin: at the end they would keep one worker busy, and the others idle.
 
+    The other modules follow in an order that mixes the folders: tests that wait would run at the same time in all
+    workers, and leave the processors idle. The order is the same in each run.
+
     Tests that only root may run are left out for others. They are not skipped: nothing is missing.
     """
     if os.geteuid() and (left_out := [item for item in items if item.get_closest_marker("needs_root")]):
@@ -47,7 +51,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
     marks = ((item.path, item.get_closest_marker("timeout")) for item in items)
     long = {path for path, mark in marks if mark and mark.args[0] >= LONG_TIMEOUT_SECONDS}
-    items.sort(key=lambda item: item.path not in long)
+    items.sort(key=lambda item: (item.path not in long, crc32(item.path.name.encode()), item.path))
 
 
 @pytest.hookimpl(wrapper=True)
