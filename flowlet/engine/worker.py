@@ -67,6 +67,8 @@ class Worker:
         observer: Is notified of each claim and each transition.
 
     Attributes:
+        queue: Its claims from the common queue.
+        requested_slots: How many instances the claims under way may return.
         lease_count: How many leases have begun here; also counts those that may have, where an answer was lost.
         returned: The tokens under which the maintenance has handed instances back, by id: none runs under one of them.
     """
@@ -91,23 +93,19 @@ class Worker:
     ) -> None:
         self._store = store
         self._lease_timer = lease_timer or LeaseTimer(store.clock, settings.lease)
-        self._observer = observer
+        self._observer, self._on_spawn = observer, on_spawn
         self._gates, self._pauses = gates, pauses or LanePauses(store, look_seconds=0)
-        self._on_spawn = on_spawn
         self._traffic = traffic or Traffic(store.clock)
-        self._queue = QueueClaims(store, self._traffic, executor_id)
+        self.queue = QueueClaims(store, self._traffic, executor_id)
         self._activations, self._committer, self._wakeup = activations, committer, wakeup
-        self._settings, self.executor_id = settings, executor_id
-        self._types = tuple(types)
+        self._settings, self.executor_id, self._types = settings, executor_id, tuple(types)
         self._types_without_thread = tuple(type for type in types if type not in thread_types)
         self._relatives, self._messages = RelativesReader(store), MessageReader(store)
         self._excuses, self.returned = Excuses(), dict[int, int]()
-        self._slot_freed = asyncio.Event()
+        self._slot_freed, self._memory = asyncio.Event(), MemoryBudget(settings.memory)
         self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
-        self._memory = MemoryBudget(settings.memory)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.running: dict[int, Lease] = {}
-        self._kept_slots = self.lease_count = 0
+        self._tasks, self.running = set[asyncio.Task[None]](), dict[int, Lease]()
+        self._kept_slots = self.requested_slots = self.lease_count = 0
         self.is_draining = self._is_cancelling = False
 
     @property
@@ -154,13 +152,15 @@ class Worker:
         lanes = await self._pauses.find_open(types, self._settings.groups)
         if not lanes.types or not lanes.groups or not self.has_lease:
             return ClaimResult(0, now, may_have_more=False)
+        self.requested_slots = limit  # until the claims have succeeded: what fails may have leased something
         # What was claimed runs at once: should the next statement fail, it is not left without an activation.
-        gated_limit = 0 if self._gates is None else self._gates.split_slots(limit)
+        gated_limit = self._gates.split_slots(limit) if self._gates else 0
         gated_count = count = await self._claim_gated(gated_limit, lanes, now)
-        queued = await self._queue.claim(limit - count, lanes, now, self.start_claimed)
+        queued = await self.queue.claim(limit - count, lanes, now, self.start_claimed)
         count += queued.instance_count
         if gated_count == gated_limit:  # there may be more behind gates
             count += await self._claim_gated(limit - count, lanes, now)
+        self.requested_slots = 0
         return ClaimResult(count, now, may_have_more=count == limit or queued.may_have_more)
 
     async def _claim_gated(self, limit: int, lanes: OpenLanes, now: int) -> int:

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from flowlet.engine.batches.traffic import Traffic
 from flowlet.engine.limits.open_lanes import OpenLanes
-from flowlet.instance.instance import Instance
+from flowlet.instance.instance import PRIORITIES, Instance
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.opening import Store
 
-__all__ = ["ClaimResult", "QueueClaims"]
+__all__ = ["LOWEST_PRIORITY", "ClaimResult", "QueueClaims"]
 
-LOWEST_PRIORITY = 0
+LOWEST_PRIORITY = PRIORITIES[0]
 """Below it there is nothing to claim."""
 
 
@@ -32,12 +32,16 @@ class QueueClaims:
         store: The database.
         traffic: Limits how much is claimed.
         executor_id: The id under which instances are claimed.
+
+    Attributes:
+        waiting_priority: The highest priority of which the last claim may have left something, or 0.
     """
 
     def __init__(self, store: Store, traffic: Traffic, executor_id: str) -> None:
         self._store = store
         self._traffic = traffic
         self._executor_id = executor_id
+        self.waiting_priority = PRIORITIES[-1]
 
     async def claim(
         self, limit: int, lanes: OpenLanes, now: int, start: Callable[[Sequence[Instance], int, float], int]
@@ -60,6 +64,7 @@ class QueueClaims:
             request = self._traffic.limit_claim(ClaimRequest(self._executor_id, lanes.groups, lanes.types, wanted, now))
             claimed = await self._store.instances.claim(request)
             started = start(claimed, now, began)
+            self.waiting_priority = claimed[0].priority if claimed else LOWEST_PRIORITY
             count, wanted = count + started, wanted - started
             if not started or claimed[0].priority == LOWEST_PRIORITY:
                 return ClaimResult(count, now, may_have_more=0 < started == request.get_limit(LOWEST_PRIORITY))

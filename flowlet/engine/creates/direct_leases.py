@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from flowlet.clock import Clock
+from flowlet.engine.batches.queue_claims import LOWEST_PRIORITY
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
 from flowlet.instance.instance import Instance, Status
@@ -40,9 +41,10 @@ class ReservedSlots:
 class DirectLeases:
     """Lets the creates of a process lease for its own executor, so that no claim has to find what they create.
 
-    Only an executor that waits for work does so: its last claim has found all that was due, and no news has come since.
-    So nothing that waits is overtaken. Half of the slots are left to claims, which share among executors, workflows
-    and priorities.
+    An executor that waits for work does so: its last claim has found all that was due, and no news has come since. One
+    that has work does so for priorities above that of its last claim, which has taken the highest first. So what
+    waits is overtaken by a higher priority only, or by the length of one claim, if it has come since the last one. Half
+    of the slots are left to claims, which share among executors, workflows and priorities.
 
     Args:
         clock: The store's clock.
@@ -82,14 +84,15 @@ class DirectLeases:
             now: The store's time, in microseconds since 1970 UTC.
         """
         worker = self.worker
-        if worker is None or not self.is_open:
+        if worker is None or not worker.has_lease:
             yield ReservedSlots(new_instances, None, now=now, began=0.0)
             return
-        limit = worker.free_slots - self._slots_for_claims
+        lowest = LOWEST_PRIORITY if self.is_open else worker.queue.waiting_priority + 1
+        limit = worker.free_slots - worker.requested_slots - self._slots_for_claims
         marked: list[NewInstance] = []
         count = 0
         for new in new_instances:
-            may_lease = count < limit and self._can_run(worker, new, now)
+            may_lease = count < limit and new.priority >= lowest and self._can_run(worker, new, now)
             count += may_lease
             marked.append(replace(new, executor_id=worker.executor_id) if may_lease else new)
         worker.lease_count += count  # also if the answer is lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -12,11 +13,15 @@ from typing import Any
 import pytest
 
 from flowlet.assembly import lease_directly
+from flowlet.engine.batches.queue_claims import QueueClaims
+from flowlet.engine.batches.traffic import Traffic
 from flowlet.engine.creates.direct_leases import DirectLeases, ReservedSlots
+from flowlet.engine.limits.open_lanes import OpenLanes
 from flowlet.engine.wakeup import Wakeup
-from flowlet.instance.instance import Instance, Status
+from flowlet.instance.instance import PRIORITIES, Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.limits.table import LaneKind
 from tests.engine.executor_harness import ExecutorHarness, GatedHandler, run_executor, wait_for
 from tests.engine.manual_executor import EngineHarness, open_engine
@@ -145,6 +150,63 @@ async def test_an_executor_that_is_awake_may_have_found_work_and_leases_nothing(
             assert slots.new_instances == [new]
         with asleep.reserve([new], now) as slots:
             assert [one.executor_id for one in slots.new_instances] == [asleep.worker.executor_id]
+
+
+@pytest.mark.parametrize(("priority", "is_leased"), [(0, False), (1, True)])
+async def test_beside_a_crowd_a_higher_priority_is_leased_and_the_same_one_waits(
+    database_url: str, priority: int, is_leased: bool
+) -> None:
+    handler = GatedHandler()
+    async with open_creates(database_url, handler.build_module(), slots=16, batch=4) as at:
+        await at.run.create_and_wake()
+        await wait_for(handler.started.wait())  # the last claim has returned one of priority 0
+        at.run.executor.wake()
+
+        created = await at.create(priority=priority)
+
+        assert (await at.find_lessee(created) is not None) == is_leased
+
+
+async def test_the_slots_that_a_claim_under_way_may_fill_are_left_to_it(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = GatedHandler()
+    async with open_creates(database_url, handler.build_module(), slots=4) as at:
+        claim, is_claiming, may_claim = at.run.store.instances.claim, asyncio.Event(), asyncio.Event()
+
+        async def hold_claim(request: ClaimRequest) -> list[Instance]:
+            is_claiming.set()
+            await may_claim.wait()
+            return await claim(request)
+
+        await at.run.create_instance()
+        monkeypatch.setattr(at.run.store.instances, "claim", hold_claim)
+        at.run.executor.wake()
+        await wait_for(is_claiming.wait())
+
+        created = await at.create(priority=9)
+
+        assert await at.find_lessee(created) is None
+        may_claim.set()
+        await wait_for(handler.started.wait())
+
+
+@pytest.mark.parametrize(("limit", "waiting"), [(1, 5), (2, 0), (3, 0)])
+async def test_a_claim_says_of_which_priority_it_may_have_left_something(
+    database_url: str, limit: int, waiting: int
+) -> None:
+    async with open_engine(database_url, GatedHandler().build_module()) as engine:
+        executor_id = (await engine.add_executor()).id
+        for priority in (5, 0):
+            await engine.create_instance(priority=priority)
+        queue = QueueClaims(engine.store, Traffic(engine.clock), executor_id)
+        lanes = OpenLanes(types=("Orders",), groups=("default",))
+        assert queue.waiting_priority == PRIORITIES[-1]
+
+        claimed = await queue.claim(limit, lanes, engine.clock.now(), lambda claimed, *_: len(claimed))
+
+        assert claimed.instance_count == min(limit, 2)
+        assert queue.waiting_priority == waiting
 
 
 @pytest.mark.parametrize("age_seconds", [0, 3600])
