@@ -67,7 +67,8 @@ class Batcher(Generic[T, R]):
             batch is halved and written again until the item that is refused is alone: its caller gets the error, and no
             other does. ``StoreUnavailableError`` goes to every caller of the batch.
         max_batch_size: How many items a batch has at most.
-        limit_size: Returns how many of a priority it has at most, of the number given; at least one.
+        limit_size: Returns how many of a priority it has at most, of the number given; at least one. Beside items of
+            higher priorities it has no more than these.
         max_batch_weight: How heavy a batch of several items may become; None means without limit. A heavier item is a
             batch by itself.
         weigh: Returns the weight of an item; ``ALONE`` for one that is to be a batch by itself.
@@ -214,6 +215,8 @@ class Batcher(Generic[T, R]):
             left = room.get(priority)
             if left is None:
                 left = self._limit_size(priority, self._max_batch_size)
+                if batch and priority < batch[0].rank.priority:
+                    left = min(left, len(batch))  # those of higher priorities wait for them
             if not left or (batch and (weight > self._max_batch_weight or weight == ALONE)):
                 self._pending.put_back(pending.rank, pending)
                 break

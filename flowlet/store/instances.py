@@ -113,7 +113,10 @@ class InstanceStore:
         Raises:
             StoreUnavailableError: If the database is unavailable.
         """
-        rows = await self._connections.run_on_engine(lambda session: self._dialect.writes.claim(session.raw, request))
+        with mark_work(rows=request.limit_below):  # what it is limited for passes it
+            rows = await self._connections.run_on_engine(
+                lambda session: self._dialect.writes.claim(session.raw, request)
+            )
         return INSTANCE_READER.parse_all(rows)
 
     async def find_next_due(self, groups: Sequence[str], types: Sequence[str], *, now: int) -> int | None:

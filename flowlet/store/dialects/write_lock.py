@@ -10,7 +10,7 @@ from contextvars import ContextVar
 
 __all__ = ["LONG_ROWS", "MAX_PASSES", "WriteLock", "mark_work"]
 
-LONG_ROWS = 16
+LONG_ROWS = 8
 """A unit of work that writes more instances than this is a long one."""
 MAX_PASSES = 4
 """How many short units pass the long ones that wait, before one of these has its turn."""

@@ -66,7 +66,7 @@ def test_a_higher_priority_shortens_the_batches_and_claims_below_it(clock: Virtu
 
     assert traffic.limit_batch(5, 160) == 160
     assert traffic.limit_batch(0, 160) == ROWS_BELOW
-    assert [traffic.limit_claim(REQUEST).get_limit(priority) for priority in (9, 5, 4, 0)] == [160, 160, 16, 16]
+    assert [traffic.limit_claim(REQUEST).get_limit(priority) for priority in (9, 5, 4, 0)] == [160, 160, 12, 12]
 
 
 def test_what_was_claimed_more_than_a_second_ago_counts_no_more(clock: VirtualClock) -> None:

@@ -109,3 +109,13 @@ async def test_a_batch_has_no_more_of_a_priority_than_its_limit() -> None:
     await wait_for(asyncio.gather(*map(batcher.put, (1, 2, 3, 501, 502, 503))))
 
     assert writer.batches == [[501, 502, 503, 1, 2], [3]]
+
+
+async def test_a_batch_has_no_more_of_a_lower_priority_than_of_higher_ones() -> None:
+    writer = HeldWriter()
+    writer.may_write.set()
+    batcher = build_batcher(writer)
+
+    await wait_for(asyncio.gather(*map(batcher.put, (1, 2, 3, 4, 5, 501, 502))))
+
+    assert writer.batches == [[501, 502, 1, 2], [3, 4, 5]]

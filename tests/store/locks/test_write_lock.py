@@ -6,8 +6,12 @@ import asyncio
 
 import pytest
 
+from flowlet.instance.instance import Instance
+from flowlet.store.database_session import DatabaseSession
+from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.dialects.write_lock import LONG_ROWS, MAX_PASSES, WriteLock, mark_work
-from tests.engine.executor_harness import wait_for
+from tests.engine.executor_harness import GatedHandler, wait_for
+from tests.engine.manual_executor import EngineHarness, open_engine
 
 
 class LockedWork:
@@ -87,3 +91,33 @@ async def test_work_whose_time_is_over_waits_no_longer() -> None:
                 pass
 
     await wait_for(LockedWork(lock).run("next"))
+
+
+async def start_claim(engine: EngineHarness, request: ClaimRequest) -> asyncio.Task[list[Instance]]:
+    """Start a claim and then a create, which both wait for the lock, and return the claim when the create has ended."""
+    has_lock, may_end = asyncio.Event(), asyncio.Event()
+
+    async def hold_lock(_: DatabaseSession) -> None:
+        has_lock.set()
+        await may_end.wait()
+
+    holder = asyncio.create_task(engine.store.connections.write(hold_lock))
+    await wait_for(has_lock.wait())
+    claim = asyncio.create_task(engine.store.instances.claim(request))
+    create = asyncio.create_task(engine.create_instance(priority=5))
+    await asyncio.wait([claim, create], timeout=0.001)
+    may_end.set()
+    await wait_for(asyncio.gather(holder, create))
+    return claim
+
+
+@pytest.mark.parametrize(("limit_below", "claimed"), [(0, 0), (LONG_ROWS + 1, 1)])
+async def test_a_claim_that_is_limited_for_higher_priorities_lets_these_pass(
+    sqlite_url: str, limit_below: int, claimed: int
+) -> None:
+    async with open_engine(sqlite_url, GatedHandler().build_module()) as engine:
+        executor = await engine.add_executor()
+        names = engine.registry.names
+        request = ClaimRequest(executor.id, ["default"], names, 160, engine.clock.now(), 5, limit_below)
+
+        assert len(await wait_for(await start_claim(engine, request))) == claimed
