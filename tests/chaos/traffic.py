@@ -22,6 +22,8 @@ __all__ = ["Traffic", "issue_key"]
 
 MOVES = {"rest": "collect", "quote": "book", "carry": "deliver", "lapse": "rest"}
 """Where an operator moves an instance from a state."""
+PRIORITY_COUNT = 3
+"""How many priorities there are: what is above the others is leased as it is created, also beside these."""
 CREATES_BETWEEN_OPERATIONS = 3
 REQUEST_TIMEOUT = "3s"
 
@@ -113,7 +115,8 @@ class Traffic:
         external_id = f"{self._prefix}-{number}"
         self.requested.add(external_id)
         try:
-            client.create("Voyage", {"number": number}, external_id=external_id)
+            priority = number // 12 % PRIORITY_COUNT  # each with all paths, which depend on remainders of the number
+            client.create("Voyage", {"number": number}, external_id=external_id, priority=priority)
         except ClientError as error:
             self._note_problem(error)
             return False
