@@ -88,6 +88,7 @@ class DirectLeases:
             yield ReservedSlots(new_instances, None, now=now, began=0.0)
             return
         lowest = LOWEST_PRIORITY if self.is_open else worker.queue.waiting_priority + 1
+        # What claims have requested still counts as free: an executor without free slots is healthy though it waits.
         limit = worker.free_slots - worker.requested_slots - self._slots_for_claims
         marked: list[NewInstance] = []
         count = 0
