@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from random import Random
 from typing import Any
 
 from flowlet.clock import MICROSECONDS_PER_SECOND, set_call_deadline
 from flowlet.definition.registry import Registry
-from flowlet.engine.batches.queue_claims import ClaimResult
 from flowlet.engine.creates.direct_leases import DirectLeases
 from flowlet.engine.gates.version_check import find_incompatible_instances
 from flowlet.engine.limits.claims import list_policies
@@ -20,7 +19,7 @@ from flowlet.engine.outage import Backoff
 from flowlet.engine.registration import Registration
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.threads.handler_threads import HandlerThreads
-from flowlet.engine.wakeup import Wakeup
+from flowlet.engine.wakeup import DueTimeCache, Wakeup
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
@@ -78,7 +77,7 @@ class Executor:
         self._random = random or Random()  # noqa: S311 - jitter
         self._wakeup = Wakeup(store.clock)
         self.direct_leases = DirectLeases(store.clock, self._wakeup, self._settings)
-        self._due_time_cache = _DueTimeCache(store, self._settings, registry.names)
+        self._due_time_cache = DueTimeCache(store, self._settings, registry.names)
         self._stopping = asyncio.Event()
         self._stopping_now = asyncio.Event()
         self._registration: Registration | None = None
@@ -288,17 +287,19 @@ class Executor:
                     if claimed.may_have_more:
                         await self._wait_unless_stopped(registration, worker.wait_for_free_slots())
                         continue
+                    next_due = None
                     if self._wakeup.is_woken:  # something may be due already, which does not wait for that statement
                         self._due_time_cache.is_stale = True
                     else:
-                        self._wakeup.wake_at(await self._due_time_cache.find_next_due(claimed))
+                        next_due = await self._due_time_cache.find_next_due(claimed)
                     backoff.reset()
                 except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
                     worker.lease_count += 1  # the answer may have been lost of a claim that has leased something
                     registration.maintenance.contact.record_failure(began)
                     await self._wait_unless_stopped(registration, self._store.clock.sleep(backoff.next_delay(error)))
                     continue
-                await self._wakeup.sleep(poll_seconds)
+                if await self._wakeup.sleep(poll_seconds, next_due):
+                    self._due_time_cache.is_stale = True
 
     async def _wait_unless_stopped(self, registration: Registration, wait: Coroutine[Any, Any, None]) -> None:
         """Wait, but no longer than until the executor is to stop."""
@@ -318,32 +319,3 @@ class Executor:
         self.committed_transitions += totals.items
         self.batches += totals.batches
         self.largest_batch = max(self.largest_batch, totals.largest)
-
-
-class _DueTimeCache:
-    """When the next instance is due; read from the store again only where that may have changed."""
-
-    def __init__(self, store: Store, settings: ExecutorSettings, types: Sequence[str]) -> None:
-        self._store = store
-        self._settings = settings
-        self._types = types
-        self._next_due: int | None = None
-        self._refreshed_at = 0.0
-        self.is_stale = True
-
-    async def find_next_due(self, claimed: ClaimResult) -> int | None:
-        """Return when the next instance is due after the time of the claim."""
-        clock = self._store.clock
-        is_old = clock.monotonic() - self._refreshed_at >= self._settings.poll_interval.total_seconds()
-        has_passed = self._next_due is not None and self._next_due <= claimed.now
-        if claimed.instance_count or is_old or has_passed or self.is_stale:
-            self.is_stale = False
-            try:
-                self._next_due = await self._store.instances.find_next_due(
-                    self._settings.groups, self._types, now=claimed.now
-                )
-            except BaseException:
-                self.is_stale = True
-                raise
-            self._refreshed_at = clock.monotonic()
-        return self._next_due

@@ -41,6 +41,8 @@ OPEN_ROWS = (
     "(status = 'IN_PROGRESS' AND wake_at_open_children IS NOT NULL AND open_children > wake_at_open_children)"
 )
 """What is open, without parents that wait for open children."""
+UNMADE_CHILDREN = "SELECT workflow_id FROM flowlet_spawn LIMIT 1"
+"""Whether children of large spawns are still to be made; their parents wait for these too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +227,8 @@ class _Run:
         """Return when all has ended, when something has stood still for three leases, or when the time is over.
 
         What waits for a slot stands still only if the whole queue does: its turn may come late. What is paused waits
-        for the operator, who resumes one after another.
+        for the operator, who resumes one after another. Children that are still to be made may wait for an executor
+        that looks for them.
         """
         changed: dict[object, tuple[tuple[object, ...], float]] = {}
         limit = 3.0 * self.plan.lease_seconds + SLACK_SECONDS
@@ -233,6 +236,7 @@ class _Run:
         def has_settled() -> bool:
             try:
                 rows, clock = self.database.fetch(OPEN_ROWS), self.database.read_clock()
+                has_ended = not (rows or self.database.fetch(UNMADE_CHILDREN))
             except DATABASE_ERRORS:
                 return False
             now = REAL_CLOCK.monotonic()
@@ -241,7 +245,7 @@ class _Run:
                 if changed.get(key, ((), 0.0))[0] != state:
                     changed[key] = state, now
             is_stuck = any(now - changed[key][1] > limit and not state[-1] for key, state in found.items())
-            return is_stuck or not rows
+            return is_stuck or has_ended
 
         wait_until(has_settled, timeout_seconds=SETTLE_SECONDS)
 
