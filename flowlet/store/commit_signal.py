@@ -165,7 +165,7 @@ class CommitSignal:
         self._call_subscribers(commit)
         if commit.is_notified or not self._dialect.needs_notifications or self._is_closed:
             return
-        self._pending_groups = (self._pending_groups or set()) | (commit.due_groups or set())
+        self._pending_groups = (self._pending_groups or set()) | commit.due_groups
         self._send_task.start()
 
     def _take_notification(self) -> bool:

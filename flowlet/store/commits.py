@@ -20,30 +20,34 @@ class CommittedInstance(NamedTuple):
     status: Status
 
 
+SCHEDULES_CHANGED = "\x1fschedules"
+"""Among the groups of a commit: schedules have changed. No executor group has such a name, so executors that wait for
+instances are not woken."""
+ANY_GROUP = "\x1fany"
+"""Among the groups of a commit: instances of any group may have become due."""
+
+
 @dataclass(frozen=True, slots=True)
 class Commit:
     """What one transaction has made durable; of another process, what one or more have.
 
     Attributes:
-        due_groups: The executor groups in which instances may have become due; None if that is unknown.
+        due_groups: The executor groups in which instances may have become due.
         instances: The instances that it changed, without those that it created; None if that is unknown.
         executor_id: The executor that committed its own transitions; None for everything else.
         is_notified: Whether the transaction itself has notified the other processes.
     """
 
-    due_groups: frozenset[str] | None = None
+    due_groups: frozenset[str] = frozenset((ANY_GROUP,))
     instances: tuple[CommittedInstance, ...] | None = None
     executor_id: str | None = None
     is_notified: bool = False
 
     def may_concern(self, groups: Iterable[str]) -> bool:
         """Return whether instances of these groups may have become due."""
-        return self.due_groups is None or not self.due_groups.isdisjoint(groups)
+        return ANY_GROUP in self.due_groups or not self.due_groups.isdisjoint(groups)
 
 
-SCHEDULES_CHANGED = "\x1fschedules"
-"""Among the groups of a commit: schedules have changed. No executor group has such a name, so executors that wait for
-instances are not woken."""
 UNKNOWN_COMMIT = Commit()
 """A commit of which nothing is known: it may have changed any instance."""
 

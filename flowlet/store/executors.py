@@ -12,6 +12,7 @@ from flowlet.instance.fingerprint import compute_fingerprint
 from flowlet.instance.instance import Instance, Status
 from flowlet.store.changes import apply_changes, build_select
 from flowlet.store.columns import Expression, RowEncoder, RowReader
+from flowlet.store.commits import UNKNOWN_COMMIT
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.rows import INSTANCE_READER
@@ -142,6 +143,7 @@ class ExecutorStore:
             if len(held) < MAX_FREED_INSTANCES:
                 sql = f"UPDATE {EXECUTOR} SET status = 'STOPPED', claimed = COALESCE(:claimed, claimed) WHERE id = :id"
                 await session.execute(sql, {"id": id, "claimed": claimed_at})
+                session.pending_commit = UNKNOWN_COMMIT  # only this executor knew when its timers come
             return len(held)
 
         released = count = await self._connections.write(release_or_stop)
@@ -178,12 +180,14 @@ class ExecutorStore:
         """
 
         async def free_orphans(session: DatabaseSession) -> list[Change]:
-            await _mark_lost(session, expired_before)
+            has_lost = await _mark_lost(session, expired_before)
             sql = build_select(_ORPHANED, lock=session.dialect.expressions.skip_locked_sql)
             rows = await session.fetch_rows(sql, {"limit": MAX_FREED_INSTANCES})
             orphans = INSTANCE_READER.parse_all(rows)
             changes = [_build_repair(instance, now, crash_limit) for instance in orphans]
             await apply_changes(session, changes, now=now)
+            if has_lost:
+                session.pending_commit = UNKNOWN_COMMIT  # only those executors knew when their timers come
             return changes
 
         return await self._connections.write(free_orphans)
@@ -253,11 +257,14 @@ def _get_lock(session: DatabaseSession) -> str:
     return session.dialect.expressions.for_update_sql
 
 
-async def _mark_lost(session: DatabaseSession, expired_before: int) -> None:
+async def _mark_lost(session: DatabaseSession, expired_before: int) -> bool:
+    """Mark executors whose lease has run out as LOST, and return whether there were any."""
     skip_locked = session.dialect.expressions.skip_locked_sql
     sql = f"SELECT id FROM {EXECUTOR} WHERE {_LIVE} AND lease_until < :expired_before {skip_locked}"
-    for (id,) in await session.fetch_rows(sql, {"expired_before": expired_before}):
+    lost = await session.fetch_rows(sql, {"expired_before": expired_before})
+    for (id,) in lost:
         await session.execute(f"UPDATE {EXECUTOR} SET status = 'LOST' WHERE id = :id", {"id": id})
+    return bool(lost)
 
 
 def _build_release(instance: Instance, now: int, release_reason: str) -> Change:

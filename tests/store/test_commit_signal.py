@@ -11,12 +11,14 @@ import pytest
 
 from flowlet.clock import StoreClock
 from flowlet.engine.event_stream import EventBroadcaster
+from flowlet.engine.limits.claims import list_policies
 from flowlet.engine.waiters import Waiters
 from flowlet.operations.service import Operations
 from flowlet.store import commit_signal
 from flowlet.store.commits import UNKNOWN_COMMIT, Commit
 from flowlet.store.dialects.mysql import signals as mysql_signals
 from flowlet.store.opening import Store, open_store
+from flowlet.workflow.limits import Limit
 from tests.databases import find_schema
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.executor_harness import ExecutorHarness, run_executor, wait_for
@@ -31,6 +33,7 @@ async def finish() -> str:
 
 
 ORDERS = build_workflow_module(**build_single_state(finish))
+LIMITED_ORDERS = build_workflow_module(**build_single_state(finish, limit=Limit(1)))
 
 
 class CommitListener:
@@ -125,6 +128,41 @@ async def test_every_kind_of_commit_of_another_process_is_signalled(database_url
             await listener.wait_until(lambda: bool(listener.commits))
 
     assert all(commit.instances is None for commit in listener.commits)
+
+
+@pytest.mark.parametrize("name", ["lane resumed", "limit released"])
+async def test_what_may_let_instances_of_any_group_run_concerns_all_executors(
+    database_url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mysql_signals, "UNSETTLED_SECONDS", 0.0)  # what was committed before is no reason
+    async with open_engine(database_url, LIMITED_ORDERS) as engine:
+        operations = Operations(engine.store, engine.registry)
+        await engine.store.definitions.save_definitions(engine.registry.definitions, now=engine.clock.now())
+        await engine.store.limits.save_policies(list_policies(engine.registry.definitions))
+        await operations.lanes.pause("workflow", "Orders", username="ada", reason="the bank moves")
+        await operations.limits.hold("Orders", "check", username="ada", reason="the bank moves")
+        async with open_listener(database_url) as (_, listener):
+            if name == "lane resumed":
+                await operations.lanes.resume("workflow", "Orders", username="ada")
+            else:
+                await operations.limits.release("Orders", "check", username="ada")
+
+            await listener.wait_until(lambda: any(commit.may_concern(["east"]) for commit in listener.commits))
+
+
+@pytest.mark.parametrize("is_orderly", [True, False], ids=["stopped", "lost"])
+async def test_the_end_of_an_executor_concerns_all_others(postgres_url: str, is_orderly: bool) -> None:
+    """Here it alone knew when its timers come; other databases are polled, and show each of its transitions."""
+    async with open_engine(postgres_url, ORDERS) as engine, open_listener(postgres_url) as (_, listener):
+        executors, now = engine.store.executors, engine.clock.now()
+        await engine.add_executor("executor-a")
+        listener.commits.clear()
+        if is_orderly:
+            await executors.deregister("executor-a", now=now)
+        else:
+            await executors.repair_leases(now=now, expired_before=2**60, crash_limit=3)
+
+        await listener.wait_until(lambda: any(commit.may_concern(["east"]) for commit in listener.commits))
 
 
 async def test_executors_of_other_groups_are_not_concerned(postgres_url: str) -> None:

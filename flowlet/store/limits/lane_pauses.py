@@ -72,7 +72,7 @@ class LanePauseStore:
                 return None
             await session.execute(f"DELETE FROM {LANE_PAUSE} {_IN_LANE}", {"kind": kind.value, "name": name})
             await write_audit(session, [AuditEntry(username, AuditAction.LANE_RESUMED, name, kind)], now=now)
-            session.pending_commit = Commit(None, ())  # its instances may be due, in any group
+            session.pending_commit = Commit(instances=())  # its instances may be due, in any group
             return found
 
         return await self._connections.write(write)

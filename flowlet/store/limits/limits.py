@@ -183,7 +183,7 @@ class LimitStore:
             await write_audit(session, [AuditEntry(username, AuditAction.LIMIT_RELEASED, type, state)], now=now)
             opened = record.breaker_interval if interval is None else interval
             await session.execute(_RELEASE, {"gate": record.scope, "opened_interval": opened})
-            session.pending_commit = Commit(None, ())  # instances of any group may be admitted now
+            session.pending_commit = Commit(instances=())  # instances of any group may be admitted now
             return replace(record, held_at=None, held_by=None, held_reason=None, probe_id=None, failures=0)
 
         return await self._connections.write(write)

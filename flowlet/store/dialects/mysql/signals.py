@@ -1,6 +1,7 @@
 """Other processes' commits to MariaDB and MySQL, noticed by a poll of the history: each of them adds a line.
 
-A change of a schedule adds none: the time of the newest one is read beside it.
+Changes of schedules, paused lanes and limits add none: the time of the newest change of a schedule, and the end of the
+audit, are read beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from flowlet.instance.action import ActionKind
 from flowlet.store.dialects.mysql.session import refuse_read_only
 from flowlet.store.dialects.mysql.statement import fetch_rows
 from flowlet.store.dialects.signals import ListenRequest
+from flowlet.store.people.tables import AUDIT
 from flowlet.store.schedules.table import SCHEDULE
 from flowlet.store.tables import ACTION
 
@@ -35,7 +37,7 @@ _IS_FOREIGN = "(executor_id IS NULL OR executor_id NOT IN ({own}))"
 # What the executors of this process have written is left out: it is known here already.
 _END = f"""
 SELECT last, count, foreign_last, foreign_count, created_count,
-    (SELECT MAX(modified) FROM {SCHEDULE}), @@global.read_only
+    (SELECT MAX(modified) FROM {SCHEDULE}), (SELECT MAX(id) FROM {AUDIT}), @@global.read_only
 FROM (
     SELECT COALESCE(MAX(id), 0) AS last, COUNT(*) AS count,
         MAX(CASE WHEN {_IS_FOREIGN} THEN id END) AS foreign_last,
@@ -59,7 +61,7 @@ class _WindowEnd(NamedTuple):
 
     last: int
     line_count: int
-    foreign: tuple[int | None, int, int | None]
+    foreign: tuple[int | None, ...]
     created_count: int
 
 
@@ -123,9 +125,9 @@ async def _read_end(floor: int, own_executor_ids: Sequence[str], raw: Any) -> _W
     """
     own = own_executor_ids or ("",)
     sql = _END.format(own=", ".join(["%s"] * len(own)))
-    ((last, count, *foreign, created_count, schedule_changed, is_read_only),) = await fetch_rows(
+    ((last, count, *foreign, created_count, schedule_changed, audited, is_read_only),) = await fetch_rows(
         raw, sql, (*own, *own, floor)
     )
     if is_read_only:
         await refuse_read_only(raw)
-    return _WindowEnd(last, count, (*foreign, schedule_changed), created_count)
+    return _WindowEnd(last, count, (*foreign, schedule_changed, audited), created_count)
