@@ -13,10 +13,11 @@ import resource
 import runpy
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 __all__ = ["ForkedProcess"]
@@ -24,6 +25,8 @@ __all__ = ["ForkedProcess"]
 KILL_WITH_PARENT = 1
 """The number of PR_SET_PDEATHSIG in Linux."""
 
+_exit_lock = threading.Lock()
+"""An exit code can be read from its pipe once: of two threads, the second would find its end, which counts as 255."""
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload([__name__, "tests.forked_imports"])
 # In the server, whose module this is after a fork: what a new interpreter finds behind its first entry.
@@ -47,27 +50,29 @@ class ForkedProcess:
         with Connection(os.dup(output)) as out, Connection(os.dup(output if errors is None else errors)) as err:
             given = (tuple(arguments), dict(env), str(cwd), out, err)
             self._process = _context.Process(target=_run_program, args=given)
-            self._process.start()
+            with _exit_lock:  # it asks for the exit codes of all
+                self._process.start()
         assert self._process.pid is not None
         self.pid: int = self._process.pid
 
     @property
     def returncode(self) -> int | None:
         """Its exit code, which is minus the signal that killed it; None while it runs."""
-        return self._process.exitcode
+        with _exit_lock:
+            return self._process.exitcode
 
     def poll(self) -> int | None:
         """Return its exit code; None while it runs."""
-        return self._process.exitcode
+        return self.returncode
 
     def wait(self, timeout: float | None = None) -> int | None:
         """Wait for its end, so many seconds at most, and return its exit code; None if it still runs."""
-        self._process.join(timeout)
-        return self._process.exitcode
+        wait([self._process.sentinel], timeout)
+        return self.returncode
 
     def send_signal(self, signal_number: int) -> None:
         """Send it a signal, unless it has ended."""
-        if self._process.exitcode is None:
+        if self.returncode is None:
             os.kill(self.pid, signal_number)
 
     def kill(self) -> None:
