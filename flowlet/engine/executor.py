@@ -33,6 +33,10 @@ __all__ = ["Executor"]
 MAX_COMMIT_SECONDS = 60.0
 """How long a transition may wait for its commit; after that, the executor is not ready."""
 
+FOREIGN_TIMER_SECONDS = 1.0
+"""How long after a commit of another process that has made nothing due an executor asks when the next instance is due:
+the process may have set a timer, and be busy or gone when that comes."""
+
 VERSION_CHECK_SECONDS = 30.0
 """How long the comparison of the definitions with the instances in flight may wait for the database."""
 MAX_COMPARED_INSTANCES = 20_000
@@ -175,8 +179,13 @@ class Executor:
 
     def _on_commit(self, commit: Commit) -> None:
         """Wake up if instances may be due. After the executor's own commits the worker knows what is due."""
-        if commit.executor_id != self._executor_id and commit.may_concern(self._settings.groups):
+        if commit.executor_id == self._executor_id:
+            return
+        if commit.may_concern(self._settings.groups):
             self.wake()
+        elif commit.instances is None:
+            self._due_time_cache.is_stale = True
+            self._wakeup.wake_at(self._store.clock.now() + round(FOREIGN_TIMER_SECONDS * MICROSECONDS_PER_SECOND))
 
     def _stop_now(self) -> None:
         self.stop()

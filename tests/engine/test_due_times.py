@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from flowlet.clock import MICROSECONDS_PER_SECOND, VirtualClock
+from flowlet.clock import MICROSECONDS_PER_SECOND, StoreClock, VirtualClock, to_datetime
 from flowlet.engine.wakeup import Wakeup
+from flowlet.instance.instance import Instance
+from flowlet.store.commit_signal import CommitSignal
 from flowlet.workflow.context import Context
 from flowlet.workflow.outcome import child
 from flowlet.workflow.states import Next, end, state
 from tests.engine.activation.activation_harness import build_workflow_module
 from tests.engine.executor_harness import NEVER, run_executor, wait_for
+from tests.engine.manual_executor import open_engine
+
+
+async def wait_until_listening(signal: CommitSignal) -> None:
+    """Return when commits of other processes are heard of."""
+    has_heard = asyncio.Event()
+    unsubscribe = signal.subscribe(lambda _: has_heard.set())
+    if not signal.is_listening:
+        await wait_for(has_heard.wait())
+    unsubscribe()
 
 
 async def test_a_timer_comes_although_a_look_at_the_gates_comes_first(database_url: str) -> None:
@@ -32,6 +45,32 @@ async def test_a_timer_comes_although_a_look_at_the_gates_comes_first(database_u
     async with run_executor(database_url, module, lease=NEVER) as run:  # no heartbeat wakes it meanwhile
         for milliseconds, has_come in entered.items():
             await run.create_and_wake(vars={"milliseconds": milliseconds})
+            await wait_for(has_come.wait())
+
+
+async def test_a_timer_of_a_process_that_is_busy_when_it_comes_is_run_by_another(database_url: str) -> None:
+    has_come = asyncio.Event()
+
+    @state(start=True, next=["later"])
+    async def begin() -> Next:
+        return later.after("1500ms")
+
+    @state(next=["done"])
+    async def later() -> None:
+        has_come.set()
+
+    module = build_workflow_module(begin=begin, later=later, done=end())
+    clock = VirtualClock(to_datetime(StoreClock().now()))
+    async with open_engine(database_url, module, clock=clock) as engine:
+        busy, leased = await engine.add_executor(), list[Instance]()
+        new = engine.registry.get_definition("Orders").build_instance(None, now=clock.now())
+        async with run_executor(database_url, module, lease=NEVER) as run:
+            await wait_until_listening(run.store.commit_signal)
+            await engine.store.instances.create(
+                [replace(new, executor_id=busy.id)], now=clock.now(), on_leased=leased.extend
+            )
+            await busy.commit_transitions(await busy.run_instance(leased[0]))
+
             await wait_for(has_come.wait())
 
 
