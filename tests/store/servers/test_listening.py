@@ -99,7 +99,7 @@ async def test_a_poll_of_a_server_that_takes_no_writes_any_more_fails(
     async with open_engine(mariadb_url, ORDERS_MODULE) as engine:
         await engine.create_instance()
         end = await engine.store.connections.read(lambda session: _read_end(0, (), session.raw))
-        assert end == (1, 1, (1, 1, None), 1)
+        assert end == (1, 1, (1, 1, None, None), 1)
 
         execute(mariadb_url, "SET GLOBAL read_only = 1")
         try:
