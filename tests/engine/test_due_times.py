@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from types import ModuleType
 
 import pytest
 
@@ -29,9 +30,9 @@ async def wait_until_listening(signal: CommitSignal) -> None:
     unsubscribe()
 
 
-async def test_a_timer_comes_although_a_look_at_the_gates_comes_first(database_url: str) -> None:
-    """The second claim comes too early to look at the gates again, and the executor is to wake up for that first."""
-    entered = {milliseconds: asyncio.Event() for milliseconds in (0, 600)}
+def build_timers(*milliseconds: int) -> tuple[ModuleType, dict[int, asyncio.Event]]:
+    """Return a workflow with a timer as long as its variables say, and what is set when one of a length has come."""
+    come = {each: asyncio.Event() for each in milliseconds}
 
     @state(start=True, next=["later"])
     async def begin(ctx: Context) -> Next:
@@ -39,31 +40,26 @@ async def test_a_timer_comes_although_a_look_at_the_gates_comes_first(database_u
 
     @state(next=["done"])
     async def later(ctx: Context) -> None:
-        entered[ctx.vars["milliseconds"]].set()
+        come[ctx.vars["milliseconds"]].set()
 
-    module = build_workflow_module(begin=begin, later=later, done=end())
+    return build_workflow_module(begin=begin, later=later, done=end()), come
+
+
+async def test_a_timer_comes_although_a_look_at_the_gates_comes_first(database_url: str) -> None:
+    """The second claim comes too early to look at the gates again, and the executor is to wake up for that first."""
+    module, come = build_timers(0, 600)
     async with run_executor(database_url, module, lease=NEVER) as run:  # no heartbeat wakes it meanwhile
-        for milliseconds, has_come in entered.items():
+        for milliseconds, has_come in come.items():
             await run.create_and_wake(vars={"milliseconds": milliseconds})
             await wait_for(has_come.wait())
 
 
 async def test_a_timer_of_a_process_that_is_busy_when_it_comes_is_run_by_another(database_url: str) -> None:
-    has_come = asyncio.Event()
-
-    @state(start=True, next=["later"])
-    async def begin() -> Next:
-        return later.after("1500ms")
-
-    @state(next=["done"])
-    async def later() -> None:
-        has_come.set()
-
-    module = build_workflow_module(begin=begin, later=later, done=end())
+    module, come = build_timers(1500)
     clock = VirtualClock(to_datetime(StoreClock().now()))
     async with open_engine(database_url, module, clock=clock) as engine:
         busy, leased = await engine.add_executor(), list[Instance]()
-        new = engine.registry.get_definition("Orders").build_instance(None, now=clock.now())
+        new = engine.registry.get_definition("Orders").build_instance({"milliseconds": 1500}, now=clock.now())
         async with run_executor(database_url, module, lease=NEVER) as run:
             await wait_until_listening(run.store.commit_signal)
             await engine.store.instances.create(
@@ -71,7 +67,7 @@ async def test_a_timer_of_a_process_that_is_busy_when_it_comes_is_run_by_another
             )
             await busy.commit_transitions(await busy.run_instance(leased[0]))
 
-            await wait_for(has_come.wait())
+            await wait_for(come[1500].wait())
 
 
 async def test_the_wait_for_children_ends_in_time_although_none_of_them_does(database_url: str) -> None:
