@@ -20,28 +20,28 @@ class Wakeup:
     """The sleep of one task, which any other may end. A wake-up that comes while it is awake ends its next sleep.
 
     Of several times given to ``wake_at`` it keeps the earliest; after that ``sleep`` says whether there were others.
+
+    Attributes:
+        is_woken: Whether the next sleep ends at once.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._event = asyncio.Event()
+        self._changed = asyncio.Event()
         self._due: int | None = None
         self._has_dropped_time = False
         self._sleeps_until = 0
+        self.is_woken = False
 
     @property
     def is_asleep(self) -> bool:
         """Whether the task sleeps, and nothing has woken it yet."""
-        return self._sleeps_until > self._clock.now() and not self._event.is_set()
-
-    @property
-    def is_woken(self) -> bool:
-        """Whether the next sleep ends at once."""
-        return self._event.is_set()
+        return self._sleeps_until > self._clock.now() and not self.is_woken
 
     def wake(self) -> None:
         """End the sleep now, or the next one at once."""
-        self._event.set()
+        self.is_woken = True
+        self._changed.set()
 
     def wake_at(self, due: int | None) -> None:
         """End a sleep at this time at the latest, in microseconds since 1970 UTC; None changes nothing."""
@@ -53,7 +53,8 @@ class Wakeup:
                 return
         self._due = due
         if self._sleeps_until > due:
-            self._event.set()
+            self._sleeps_until = due
+            self._changed.set()
 
     async def sleep(self, seconds: float, until: int | None = None) -> bool:
         """Wait until woken, or until the first of some times has come.
@@ -67,12 +68,12 @@ class Wakeup:
         """
         ends = (self._clock.now() + round(seconds * MICROSECONDS_PER_SECOND), self._due, until)
         self._sleeps_until = min(end for end in ends if end is not None)
-        left = (self._sleeps_until - self._clock.now()) / MICROSECONDS_PER_SECOND
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(left, 0)):
-                await self._event.wait()
-        self._sleeps_until = 0
-        self._event.clear()
+            while not self.is_woken:
+                self._changed.clear()
+                async with asyncio.timeout(max(0, self._sleeps_until - self._clock.now()) / MICROSECONDS_PER_SECOND):
+                    await self._changed.wait()
+        self._sleeps_until, self.is_woken = 0, False
         if self._due is None or self._due > self._clock.now():
             return False
         has_dropped_time, self._due, self._has_dropped_time = self._has_dropped_time, None, False

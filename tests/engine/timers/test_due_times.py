@@ -116,3 +116,17 @@ async def test_a_time_that_the_sleeper_knows_ends_its_sleep_and_is_not_kept() ->
 
     assert not await wait_for(wakeup.sleep(60, until=clock.now()))
     assert not await wait_for(wakeup.sleep(0))
+
+
+async def test_an_earlier_time_does_not_wake_a_sleeper_before_it_has_come() -> None:
+    clock = VirtualClock()
+    wakeup = Wakeup(clock)
+    sleeper = asyncio.create_task(wakeup.sleep(60))
+    while not wakeup.is_asleep:
+        await clock.sleep(0)
+
+    wakeup.wake_at(clock.now() + 30 * MICROSECONDS_PER_SECOND)
+    await clock.sleep(0)
+    assert wakeup.is_asleep
+    wakeup.wake_at(clock.now())
+    assert await wait_for(sleeper), "the first one was dropped"
