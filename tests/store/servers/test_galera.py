@@ -35,6 +35,8 @@ PIECES_SQL = "SELECT pieces FROM stock WHERE id = 1"
 ISOLATE_SQL = "SET GLOBAL wsrep_provider_options = 'gmcast.isolate={}'"
 SHORT_WAIT_SQL = "SET GLOBAL wsrep_provider_options = 'repl.causal_read_timeout=PT{}S'"
 STARTER_COUNT = 6
+NOTICED_SECONDS = 30
+"""How long a node may take to notice that it is isolated; until then it commits."""
 
 
 @pytest.fixture(scope="module")
@@ -129,6 +131,12 @@ async def test_a_transaction_that_another_node_has_overtaken_runs_again(stock: G
         assert await first.read(lambda session: session.fetch_rows(PIECES_SQL)) == [(2,)]
 
 
+async def add_pieces(connections: Connections) -> None:
+    """Add one after the other, without end."""
+    while True:
+        await add_piece(connections)
+
+
 async def test_a_node_that_loses_its_cluster_is_left_and_not_connected_to(stock: GaleraCluster) -> None:
     ports = [parse_server_url(stock.build_node_url(place)).hosts[0][1] for place in (0, 1)]
     async with open_pools(stock.build_url(1)) as connections:
@@ -136,7 +144,7 @@ async def test_a_node_that_loses_its_cluster_is_left_and_not_connected_to(stock:
         stock.fetch(1, ISOLATE_SQL.format(1))
         try:
             with pytest.raises(StoreUnavailableError):
-                await add_piece(connections)
+                await asyncio.wait_for(add_pieces(connections), NOTICED_SECONDS)
 
             await add_piece(connections)
 
