@@ -38,7 +38,7 @@ SCENARIOS = ("alone", "foreign", "gated", "types")
 GATE = str(VersionGate(compute_lane("Own0", "default"), ("0" * 12,)))
 FOREIGN_TYPES, OWN_TYPES = 250, 50
 CLAIM_SIZES = (100, 10)
-MEASURED = (*(f"claim of {size}" for size in CLAIM_SIZES), "idle claim", "next due", "gates")
+MEASURED = (*(f"claim of {size}" for size in CLAIM_SIZES), "idle claim", "gates")
 COLUMNS = (
     *("external_id", "workflow_type", "definition_version", "business_key", "executor_group", "priority", "status"),
     *("state", "vars", "next_activation", "created", "modified", "gate"),
@@ -91,16 +91,15 @@ async def fill_scenario(name: str, store: Store, url: str, arguments: argparse.N
 
 
 async def measure_round(scenario: Scenario) -> None:
-    """Claim once of each size, and look for the next due time."""
+    """Claim once of each size, and look for gates."""
     instances, now = scenario.store.instances, scenario.store.clock.now()
     for size in CLAIM_SIZES:
         request = ClaimRequest("bench", ("default",), scenario.types, size, now)
-        claimed = await scenario.measure(f"claim of {size}", lambda request=request: instances.claim(request))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+        claimed, _ = await scenario.measure(f"claim of {size}", lambda request=request: instances.claim(request))  # type: ignore[misc]  # mypy cannot infer a lambda with a default
         if len(claimed) != size or not {one.type for one in claimed} <= set(scenario.types):
             raise SystemExit(f"{scenario.name}: a claim of {size} returned {len(claimed)} instances")
     idle = ClaimRequest("bench", ("default",), scenario.types, 10, 0)
     await scenario.measure("idle claim", lambda: instances.claim(idle))
-    await scenario.measure("next due", lambda: instances.find_next_due(("default",), scenario.types, now=now))
     gates = scenario.store.version_gates
     await scenario.measure("gates", gates.find_gates)
     if scenario.name == "gated":

@@ -51,7 +51,7 @@ CLAIMED = (*(100,) * 2, *(10,) * 6)
 COMMITTED = (256, *(1,) * 4)
 """The sizes of a round: each sum is the same."""
 IDLE_TIMES = 10
-"""How often a round claims, and looks for the next due time, when nothing is due."""
+"""How often a round claims when nothing is due."""
 SEARCHES = (
     *("all", "type common", "finished", "waiting", "waiting by deadline", "type refund, finished"),
     *("by created", "by created, newest", "by modified", "by modified, newest", "by next", "by next, last"),
@@ -78,7 +78,7 @@ class MeasuredDatabase(Scenario):
     async def claim(self, size: int) -> None:
         """Claim some of them, and note how long it took."""
         request = ClaimRequest(EXECUTOR_ID, ("default",), TYPES, size, self.store.clock.now())
-        found = await self.measure(f"claim of {size}", lambda: self.store.instances.claim(request))
+        found, _ = await self.measure(f"claim of {size}", lambda: self.store.instances.claim(request))
         if len(found) != size or {one.type for one in found} != {DEFINITION.name}:
             raise SystemExit(f"{self.name}: a claim of {size} returned {len(found)} instances, or some of others")
         self.claimed += found
@@ -93,11 +93,10 @@ class MeasuredDatabase(Scenario):
             await self.measure(f"commit of {size}", commit)
 
     async def look_for_work(self, _: int) -> None:
-        """Claim while nothing is due, look for the next due time, and note how long each took."""
+        """Claim while nothing is due, and note how long that took."""
         instances, now = self.store.instances, self.store.clock.now()
         request = ClaimRequest(EXECUTOR_ID, ("default",), TYPES, 100, now)
         await self.measure("idle claim", lambda: instances.claim(request))
-        await self.measure("next due", lambda: instances.find_next_due(("default",), TYPES, now=now))
 
     async def fetch_page(self, name: str) -> None:
         """Fetch a page, and note how long it took."""

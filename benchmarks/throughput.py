@@ -105,7 +105,7 @@ class BareLoop:
                 await self.slot_freed.wait()
                 continue
             request = ClaimRequest(EXECUTOR_ID, ("default",), ("ThreeStates",), free, self.store.clock.now())
-            claimed = await self.store.instances.claim(request)
+            claimed, _ = await self.store.instances.claim(request)
             for instance in claimed:
                 task = asyncio.create_task(self.run_instance(instance))
                 self.running.add(task)
@@ -191,7 +191,7 @@ async def measure_limit(url: str, batch: int) -> dict[str, float]:
         claimed: list[Instance] = []
         while True:
             request = ClaimRequest(EXECUTOR_ID, ("default",), ("ThreeStates",), batch, store.clock.now())
-            found = await store.instances.claim(request)
+            found, _ = await store.instances.claim(request)
             claimed += found
             if not found:
                 break

@@ -19,7 +19,7 @@ from flowlet.engine.outage import Backoff
 from flowlet.engine.registration import Registration
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.engine.threads.handler_threads import HandlerThreads
-from flowlet.engine.wakeup import DueTimeCache, Wakeup
+from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker_parts import build_executor_record, build_worker_parts
 from flowlet.errors import StoreUnavailableError
 from flowlet.settings import ExecutorSettings
@@ -34,8 +34,8 @@ MAX_COMMIT_SECONDS = 60.0
 """How long a transition may wait for its commit; after that, the executor is not ready."""
 
 FOREIGN_TIMER_SECONDS = 1.0
-"""How long after a commit of another process that has made nothing due an executor asks when the next instance is due:
-the process may have set a timer, and be busy or gone when that comes."""
+"""How long after a commit of others that has made nothing due an executor claims: they may have set a timer, and be
+busy or gone when that comes."""
 
 VERSION_CHECK_SECONDS = 30.0
 """How long the comparison of the definitions with the instances in flight may wait for the database."""
@@ -81,7 +81,6 @@ class Executor:
         self._random = random or Random()  # noqa: S311 - jitter
         self._wakeup = Wakeup(store.clock)
         self.direct_leases = DirectLeases(store.clock, self._wakeup, self._settings)
-        self._due_time_cache = DueTimeCache(store, self._settings, registry.names)
         self._stopping = asyncio.Event()
         self._stopping_now = asyncio.Event()
         self._registration: Registration | None = None
@@ -136,7 +135,6 @@ class Executor:
 
     def wake(self) -> None:
         """Claim at once, and check the leases at once: instances may have changed in the store."""
-        self._due_time_cache.is_stale = True
         self._wakeup.wake()
         if self._registration is not None:
             self._registration.maintenance.request_check()
@@ -183,8 +181,7 @@ class Executor:
             return
         if commit.may_concern(self._settings.groups):
             self.wake()
-        elif commit.instances is None:
-            self._due_time_cache.is_stale = True
+        else:
             self._wakeup.wake_at(self._store.clock.now() + round(FOREIGN_TIMER_SECONDS * MICROSECONDS_PER_SECOND))
 
     def _stop_now(self) -> None:
@@ -296,19 +293,13 @@ class Executor:
                     if claimed.may_have_more:
                         await self._wait_unless_stopped(registration, worker.wait_for_free_slots())
                         continue
-                    next_due = None
-                    if self._wakeup.is_woken:  # something may be due already, which does not wait for that statement
-                        self._due_time_cache.is_stale = True
-                    else:
-                        next_due = await self._due_time_cache.find_next_due(claimed)
                     backoff.reset()
                 except Exception as error:  # noqa: BLE001 - an executor whose loop has ended runs nothing any more
                     worker.lease_count += 1  # the answer may have been lost of a claim that has leased something
                     registration.maintenance.contact.record_failure(began)
                     await self._wait_unless_stopped(registration, self._store.clock.sleep(backoff.next_delay(error)))
                     continue
-                if await self._wakeup.sleep(poll_seconds, next_due):
-                    self._due_time_cache.is_stale = True
+                await self._wakeup.sleep(poll_seconds, claimed.next_due)
 
     async def _wait_unless_stopped(self, registration: Registration, wait: Coroutine[Any, Any, None]) -> None:
         """Wait, but no longer than until the executor is to stop."""

@@ -21,6 +21,7 @@ from flowlet.instance.instance import Instance
 from flowlet.instance.transition import Transition
 from flowlet.instance.version_gate import VersionGate
 from flowlet.store.callers.handler_session import open_handler_session
+from flowlet.store.commits import UNKNOWN_COMMIT
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.hosts import describe_error
 from flowlet.store.handler_connection import HandlerConnection
@@ -202,7 +203,7 @@ class HandlerTransaction:
             f"reading whether a transition of workflow {transition.instance.id} was committed",
         )
         if verdict is CommitResult.COMMITTED:
-            self._store.instances.report_committed(self._executor_id, [transition])
+            self._store.instances.report_committed(self._executor_id, [transition], UNKNOWN_COMMIT.due_groups)
             return transition
         if verdict is CommitResult.LOST:
             return None

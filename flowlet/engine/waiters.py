@@ -222,7 +222,7 @@ class Waiters:
             waiter.fail(build_timeout_error(waiter, found.get(waiter.id)))
         if looks_at_all:
             self._last_look = self._clock.monotonic()
-            self._rest_until = self._last_look + REST_FACTOR * (self._last_look - began)
+            self._rest_until = self._last_look + min(REST_FACTOR * (self._last_look - began), FALLBACK_SECONDS)
 
     def _compute_next_look(self) -> float:
         """Return when to look at all instances: after a commit of another process, as soon as the loop has rested."""

@@ -34,6 +34,7 @@ from flowlet.instance.transition import Transition
 from flowlet.log_setup import bind_lease
 from flowlet.protected_tasks import create_protected_task, enter_handler_scope
 from flowlet.settings import ExecutorSettings
+from flowlet.store.dialects.batch import LOCKED_MICROSECONDS
 from flowlet.store.executors import SUSPECT_CRASHES
 from flowlet.store.opening import Store
 from flowlet.workflow.context import NO_RELATIVES
@@ -91,8 +92,7 @@ class Worker:
         lease_timer: LeaseTimer | None = None,
         observer: ExecutorObserver | None = None,
     ) -> None:
-        self._store = store
-        self._lease_timer = lease_timer or LeaseTimer(store.clock, settings.lease)
+        self._store, self._lease_timer = store, lease_timer or LeaseTimer(store.clock, settings.lease)
         self._observer, self._on_spawn = observer, on_spawn
         self._gates, self._pauses = gates, pauses or LanePauses(store, look_seconds=0)
         self._traffic = traffic or Traffic(store.clock)
@@ -102,7 +102,8 @@ class Worker:
         self._types_without_thread = tuple(type for type in types if type not in thread_types)
         self._relatives, self._messages = RelativesReader(store), MessageReader(store)
         self._excuses, self.returned = Excuses(), dict[int, int]()
-        self._slot_freed, self._memory = asyncio.Event(), MemoryBudget(settings.memory)
+        self._slot_freed = asyncio.Event()
+        self._memory = MemoryBudget(settings.memory, on_free=self._slot_freed.set)
         self._quarantine = Quarantine(patience_seconds=settings.lease.total_seconds(), on_free=self._slot_freed.set)
         self._tasks, self.running = set[asyncio.Task[None]](), dict[int, Lease]()
         self._kept_slots = self.requested_slots = self.lease_count = 0
@@ -141,16 +142,15 @@ class Worker:
             StoreUnavailableError: If the database is away.
         """
         limit = self._traffic.limit_rows(min(self.free_slots, self._settings.batch))
-        clock = self._store.clock
-        now = clock.now()
+        now = self._store.clock.now()
         if limit <= 0 or not self._types:
             return ClaimResult(0, now, may_have_more=bool(self._types))
-        types = self.runnable_types
-        # When a thread is free, the lease has been renewed, or a pause has ended, the executor is woken.
-        if not types or not self.has_lease:
-            return ClaimResult(0, now, may_have_more=False)
-        lanes = await self._pauses.find_open(types, self._settings.groups)
-        if not lanes.types or not lanes.groups or not self.has_lease:
+        lanes = OpenLanes((), ())  # when a thread is free, or a pause has ended, the executor is woken
+        if self.has_lease and (types := self.runnable_types):
+            lanes = await self._pauses.find_open(types, self._settings.groups)
+        if not self.has_lease:  # it may be renewed before anyone sees that it has run out
+            return ClaimResult(0, now, may_have_more=False, next_due=now + LOCKED_MICROSECONDS)
+        if not lanes.types or not lanes.groups:
             return ClaimResult(0, now, may_have_more=False)
         self.requested_slots = limit  # until the claims have succeeded: what fails may have leased something
         # What was claimed runs at once: should the next statement fail, it is not left without an activation.
@@ -161,7 +161,7 @@ class Worker:
         if gated_count == gated_limit:  # there may be more behind gates
             count += await self._claim_gated(limit - count, lanes, now)
         self.requested_slots = 0
-        return ClaimResult(count, now, may_have_more=count == limit or queued.may_have_more)
+        return queued._replace(instance_count=count, may_have_more=count == limit or queued.may_have_more)
 
     async def _claim_gated(self, limit: int, lanes: OpenLanes, now: int) -> int:
         """Claim instances behind gates and begin to run them; return how many."""
@@ -292,8 +292,8 @@ class Worker:
                 self._wakeup.wake()
             if committed.spawn_parts and self._on_spawn:
                 self._on_spawn()
+            schedule_wakeup(self._wakeup, committed)
             if committed.status is not _EXECUTING:
-                schedule_wakeup(self._wakeup, committed)
                 return
             if lease.is_lost:
                 logger.warning("the lease of %s %d is lost: its next state is run by another", instance.type, lease.id)

@@ -17,9 +17,9 @@ from flowlet.store.dialects.signals import ListenRequest
 
 __all__ = ["DEFAULT_POLL_SECONDS", "CommitSignal"]
 
-MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 0.002, 0.05
+MIN_PAUSE_SECONDS, MAX_PAUSE_SECONDS, MAX_RETRY_SECONDS = 0.002, 0.05, 1.0
 """Between two notifications of executors' commits. The pauses double as long as commits go on: a busy process sends
-twenty a second."""
+twenty a second. They go on doubling, up to a second, while notifications fail."""
 MAX_NOTIFIED_COMMITS = 20
 """How many batches of a process notify by themselves, at once and in each second."""
 DEFAULT_POLL_SECONDS = 0.2
@@ -188,19 +188,24 @@ class CommitSignal:
     async def _send_while_pending(self) -> None:
         pause = MIN_PAUSE_SECONDS
         while self._pending_groups is not None:
-            await self._send_pending()
+            longest = MAX_PAUSE_SECONDS if await self._send_pending() else MAX_RETRY_SECONDS
             await _wait_in_real_time(pause)
-            pause = min(2 * pause, MAX_PAUSE_SECONDS)
+            pause = min(2 * pause, longest)
 
-    async def _send_pending(self) -> None:
-        """Notify the other processes of the commits that they have not been notified of."""
+    async def _send_pending(self) -> bool:
+        """Notify the other processes of the commits that they have not been notified of; return whether they are."""
         groups, self._pending_groups = self._pending_groups, None
         if groups is None:
-            return
+            return True
         try:
             await self._connections.read(lambda session: self._dialect.send_commit_signal(session.raw, groups))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others look from time to time
+        except BaseException as error:
+            self._pending_groups = groups | (self._pending_groups or set())  # they are notified later
+            if not isinstance(error, Exception):
+                raise
             logger.debug("cannot notify other processes of a commit: %s", error)
+            return False
+        return True
 
     async def _listen(self) -> None:
         """Listen until cancelled; connect again where the connection is lost, the first time almost at once."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from flowlet.instance.instance import Status
 from flowlet.instance.transition import Transition
 
-__all__ = ["SCHEDULES_CHANGED", "UNKNOWN_COMMIT", "Commit", "CommittedInstance", "build_batch_commit"]
+__all__ = ["ANY_GROUP", "SCHEDULES_CHANGED", "UNKNOWN_COMMIT", "Commit", "CommittedInstance", "build_batch_commit"]
 
 
 class CommittedInstance(NamedTuple):

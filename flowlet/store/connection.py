@@ -61,9 +61,8 @@ class Connections:
         self._timeout_seconds = timeout_seconds if dialect.connections.has_pool else None
         self._tasks = WorkTasks()
         self._general = self._build_database(for_engine=False)
-        self._engine = self._general
-        if for_engine or not dialect.connections.has_pool:
-            self._engine = self._build_database(for_engine=True)
+        has_two = for_engine or not dialect.connections.has_pool
+        self._engine = self._build_database(for_engine=True) if has_two else self._general
         self._write_lock = dialect.connections.build_write_lock()
         self._handler_slots = asyncio.Semaphore(MAX_HANDLER_TRANSACTIONS if dialect.connections.has_pool else 1)
         self._writer: Any = None
@@ -195,9 +194,9 @@ class Connections:
             raise StoreUnavailableError("the database is closed")
         return await read(self._writer.raw_connection)
 
-    def report_commit(self, commit: Commit) -> None:
-        """Report what a transaction of this process has committed."""
-        if self.on_commit is not None:
+    def report_commit(self, commit: Commit | None) -> None:
+        """Report what a transaction of this process has committed; None for nothing that anything waits for."""
+        if self.on_commit is not None and commit is not None:
             self.on_commit(commit)
 
     def refuse_nesting(self) -> None:
@@ -247,9 +246,12 @@ class Connections:
         if pending is not None and pending.due_groups:
             await self.dialect.signals.notify(session.raw, sorted(pending.due_groups))
             pending = replace(pending, is_notified=True)
-        await session.execute("COMMIT")
-        if pending is not None:
-            self.report_commit(pending)
+        reported = pending and UNKNOWN_COMMIT  # a COMMIT whose answer is lost may have been done
+        try:
+            await session.execute("COMMIT")
+            reported = pending
+        finally:
+            self.report_commit(reported)
 
     async def _commit_handler_work(self, session: DatabaseSession) -> None:
         """Commit what a handler has written, of which little is known; SQLite's signal leaves out its connection."""

@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from flowlet.errors import StoreUnavailableError, TooLargeError
 from flowlet.instance.instance import Instance
 from flowlet.instance.new_instance import Created, NewInstance
 from flowlet.instance.transition import Transition
 from flowlet.store.columns import RowReader
-from flowlet.store.commits import Commit, build_batch_commit
+from flowlet.store.commits import UNKNOWN_COMMIT, Commit, build_batch_commit
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession, build_in_list
 from flowlet.store.dialects.batch import Batch, ClaimRequest, CreatedRow
@@ -21,10 +22,23 @@ from flowlet.store.dialects.write_lock import mark_work
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import WORKFLOW
 
-__all__ = ["CommitResult", "InstanceStore"]
+__all__ = ["ClaimedInstances", "CommitResult", "InstanceStore"]
 
 MAX_BATCH_LENGTH = 2_000_000
 """How many characters are sent together at most, whatever the database accepts: a larger batch is not faster."""
+
+
+class ClaimedInstances(NamedTuple):
+    """What a claim has leased.
+
+    Attributes:
+        instances: The instances.
+        next_due: When to claim again, in microseconds since 1970 UTC, if there are none: when the next instance is due,
+            or soon where others hold one that is due. None if none is scheduled, or if there are some.
+    """
+
+    instances: list[Instance]
+    next_due: int | None
 
 
 class CommitResult(Enum):
@@ -92,8 +106,12 @@ class InstanceStore:
             self._connections.report_commit(Commit(due_groups, (), is_notified=True))
             return created
 
-        with mark_work(rows=len(new_instances)):
-            created = await self._connections.run_on_engine(create_and_report)
+        try:
+            with mark_work(rows=len(new_instances)):
+                created = await self._connections.run_on_engine(create_and_report)
+        except StoreUnavailableError:
+            self._connections.report_commit(UNKNOWN_COMMIT)  # only the answer may be lost
+            raise
         return _build_created_instances(new_instances, created)
 
     async def create_in_transaction(
@@ -104,7 +122,7 @@ class InstanceStore:
             new_instances, await self._dialect.writes.create(session.raw, new_instances, now, in_transaction=True)
         )
 
-    async def claim(self, request: ClaimRequest) -> list[Instance]:
+    async def claim(self, request: ClaimRequest) -> ClaimedInstances:
         """Lease due instances of the request's groups and types: those of the highest priority that has some.
 
         Of each type the longest due, and the types in equal shares. Fewer than asked for of one priority: there may
@@ -114,10 +132,10 @@ class InstanceStore:
             StoreUnavailableError: If the database is unavailable.
         """
         with mark_work(rows=request.limit_below):  # what it is limited for passes it
-            rows = await self._connections.run_on_engine(
+            leased = await self._connections.run_on_engine(
                 lambda session: self._dialect.writes.claim(session.raw, request)
             )
-        return INSTANCE_READER.parse_all(rows)
+        return ClaimedInstances(INSTANCE_READER.parse_all(leased.rows), leased.next_due)
 
     async def find_next_due(self, groups: Sequence[str], types: Sequence[str], *, now: int) -> int | None:
         """Return when the next instance of these groups and types becomes due, after ``now``; None if none does.
@@ -154,7 +172,8 @@ class InstanceStore:
         missing = [transition for transition in transitions if transition.instance.id not in verdicts]
         if missing:
             found = await self._read_commit_results(executor_id, missing)
-            self.report_committed(executor_id, [t for t in missing if found[t.instance.id] is CommitResult.COMMITTED])
+            lost = [transition for transition in missing if found[transition.instance.id] is CommitResult.COMMITTED]
+            self.report_committed(executor_id, lost, UNKNOWN_COMMIT.due_groups)
             verdicts |= found
         return verdicts
 
@@ -178,11 +197,18 @@ class InstanceStore:
         self,
         executor_id: str,
         transitions: Sequence[Transition],
-        due_groups: Iterable[str] = (),
+        due_groups: Iterable[str],
         *,
         is_notified: bool = False,
     ) -> None:
-        """Report transitions as committed: if the answer to their commit was lost, as soon as that is known."""
+        """Report transitions as committed: if the answer to their commit was lost, as soon as that is known.
+
+        Args:
+            executor_id: The executor that has committed them.
+            transitions: The transitions.
+            due_groups: The executor groups in which they have made instances due.
+            is_notified: Whether the other processes have been notified.
+        """
         if transitions:
             commit = build_batch_commit(executor_id, transitions, due_groups, is_notified=is_notified)
             self._connections.report_commit(commit)

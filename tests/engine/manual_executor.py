@@ -87,7 +87,7 @@ class ManualExecutor:
         """Lease what is due."""
         types = self._engine.registry.names
         request = ClaimRequest(self.id, groups, types, limit, self._engine.clock.now())
-        return await self._engine.store.instances.claim(request)
+        return (await self._engine.store.instances.claim(request)).instances
 
     async def claim_instance(self, id: int) -> Instance:
         """Lease what is due, which has to be this one instance."""

@@ -18,9 +18,9 @@ from flowlet.engine.executor import Executor
 from flowlet.engine.retention.pruner import Pruner
 from flowlet.engine.schedules.scheduler import Scheduler
 from flowlet.errors import StoreUnavailableError
-from flowlet.instance.instance import Instance
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.instances import ClaimedInstances
 from flowlet.store.opening import open_store
 from flowlet.workflow.outcome import child
 from flowlet.workflow.states import Next, end, state
@@ -57,7 +57,7 @@ async def test_a_timer_that_becomes_due_between_the_claim_and_the_look_for_the_n
     async with open_prepared_executor(database_url, gate.build_module(), clock) as run:
         claim, is_created = run.store.instances.claim, asyncio.Event()
 
-        async def claim_slowly(request: ClaimRequest) -> list[Instance]:
+        async def claim_slowly(request: ClaimRequest) -> ClaimedInstances:
             await is_created.wait()
             claimed = await claim(request)
             if not gate.run_count:

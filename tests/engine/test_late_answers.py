@@ -16,12 +16,11 @@ import pytest
 from flowlet.engine.maintenance import Maintenance
 from flowlet.engine.wakeup import Wakeup
 from flowlet.engine.worker import Worker
-from flowlet.instance.instance import Instance
 from flowlet.instance.transition import Transition
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
-from flowlet.store.instances import CommitResult, InstanceStore
+from flowlet.store.instances import ClaimedInstances, CommitResult, InstanceStore
 from flowlet.workflow.states import Next, end, state
 from tests.engine.activation.activation_harness import build_single_state, build_workflow_module
 from tests.engine.executor_harness import wait_for
@@ -152,13 +151,15 @@ async def test_a_claim_that_is_answered_after_its_instance_was_handed_back_runs_
         await engine.create_instance()
         claim = engine.store.instances.claim
 
-        async def claim_and_wait(request: ClaimRequest) -> list[Instance]:
+        async def claim_once_and_wait(request: ClaimRequest) -> ClaimedInstances:
+            if is_leased.is_set():
+                return ClaimedInstances([], None)
             found = await claim(request)
             is_leased.set()
             await may_arrive.wait()
             return found
 
-        monkeypatch.setattr(engine.store.instances, "claim", claim_and_wait)
+        monkeypatch.setattr(engine.store.instances, "claim", claim_once_and_wait)
         async with executor.open_committer(writers=1) as committer:
             parts = (engine.store, executor.activations, committer, Wakeup(engine.clock), given)
             worker = Worker(*parts, executor_id=executor.id, types=engine.registry.names)
@@ -172,6 +173,7 @@ async def test_a_claim_that_is_answered_after_its_instance_was_handed_back_runs_
             await wait_for(claiming)
             await wait_for(worker.wait_until_idle())
             late = list(runs)
+            monkeypatch.setattr(engine.store.instances, "claim", claim)
             await wait_for(worker.claim_due())
             await wait_for(worker.wait_until_idle())
 

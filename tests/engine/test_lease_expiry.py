@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -12,7 +11,9 @@ import pytest
 from flowlet.clock import VirtualClock, to_microseconds
 from flowlet.engine.outage import Contact
 from flowlet.engine.worker_parts import build_worker_parts
-from flowlet.instance.instance import Instance, Status
+from flowlet.instance.instance import Status
+from flowlet.store.dialects.batch import LOCKED_MICROSECONDS
+from flowlet.store.instances import ClaimedInstances
 from tests.engine.executor_harness import GatedHandler, run_executor, wait_for
 from tests.engine.lease_settings import EXECUTOR_SETTINGS, ORDERS_MODULE
 from tests.engine.manual_executor import LEASE, EngineHarness, open_engine
@@ -53,7 +54,7 @@ class LateAnswers:
         self.count = 0
         monkeypatch.setattr(engine.store.instances, "claim", self.claim)
 
-    async def claim(self, request: Any) -> Sequence[Instance]:
+    async def claim(self, request: Any) -> ClaimedInstances:
         self.count += 1
         claimed = await self._claim(request)
         self._clock.advance(int(self._seconds * SECOND))
@@ -86,7 +87,8 @@ async def test_without_a_lease_nothing_is_claimed(sqlite_url: str, monkeypatch: 
         answers = LateAnswers(engine, 0, monkeypatch)
         parts.lease_timer.renew(engine.clock.monotonic() - LEASE.total_seconds())
 
-        assert await parts.worker.claim_due() == (0, engine.clock.now(), False)
+        claimed, now = await parts.worker.claim_due(), engine.clock.now()
+        assert claimed == (0, now, False, now + LOCKED_MICROSECONDS), "it looks again soon"
         assert answers.count == 0
         await parts.committer.close()
 

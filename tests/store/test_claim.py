@@ -88,7 +88,7 @@ async def test_claims_that_race_share_what_is_due(database_url: str) -> None:
 
         shares = await asyncio.gather(*claims)
 
-        leased = [id for share in shares for id in list_ids(share)]
+        leased = [id for share in shares for id in list_ids(share.instances)]
         assert sorted(leased) == created
         assert max(map(len, shares)) <= 7
 
@@ -136,7 +136,7 @@ async def test_fewer_of_a_lower_priority_are_claimed_where_that_is_asked_for(dat
             *("executor-1", ["default"], ["Orders"], 4), now=hands.clock.now(), full_priority=5, limit_below=2
         )
 
-        claimed = [await hands.store.instances.claim(request) for _ in range(3)]
+        claimed = [(await hands.store.instances.claim(request)).instances for _ in range(3)]
 
         assert [sorted(list_ids(one)) for one in claimed] == [high, low[:2], low[2:]]
 
@@ -155,7 +155,7 @@ async def test_only_workflows_that_an_executor_knows_are_claimed(database_url: s
         await hands.create_instance()
         request = ClaimRequest("executor-a", ("default",), ("Another",), 10, hands.clock.now())
 
-        assert await hands.store.instances.claim(request) == []
+        assert await hands.store.instances.claim(request) == ([], None)
 
 
 async def test_a_timer_is_claimed_when_it_is_due_and_not_before(database_url: str) -> None:

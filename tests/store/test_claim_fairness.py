@@ -29,7 +29,7 @@ async def create_due(harness: StoreHarness, type: str, count: int, *, due: int =
 
 async def claim(store: Store, types: Iterable[str], limit: int, *groups: str) -> list[Instance]:
     request = ClaimRequest("executor-a", groups or ("default",), tuple(types), limit, LATER)
-    return await store.instances.claim(request)
+    return (await store.instances.claim(request)).instances
 
 
 def count_types(claimed: Iterable[Instance]) -> dict[str, int]:

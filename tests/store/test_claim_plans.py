@@ -54,7 +54,7 @@ async def claim_watched(engine: EngineHarness, limit: int, watch_connection: Cal
     async def claim(session: DatabaseSession) -> Any:
         return await connections.dialect.writes.claim(watch_connection(session.raw), request)
 
-    assert limit // 2 < len(await connections.run_on_engine(claim)) <= limit  # those of the highest priority
+    assert limit // 2 < len((await connections.run_on_engine(claim)).rows) <= limit  # those of the highest priority
 
 
 async def find_next_watched(engine: EngineHarness, watch_connection: Callable[[Any], Any]) -> None:

@@ -79,7 +79,7 @@ async def claim_and_commit(engine: EngineHarness, watch_connection: Callable[[An
     async def claim_watched(session: DatabaseSession) -> Any:
         return await dialect.writes.claim(watch_connection(session.raw), build_claim_request(engine))
 
-    claimed = INSTANCE_READER.parse_all(await connections.run_on_engine(claim_watched))
+    claimed = INSTANCE_READER.parse_all((await connections.run_on_engine(claim_watched)).rows)
     transitions = sorted(
         [await hand.run_instance(one) for one in claimed], key=lambda transition: transition.instance.id
     )

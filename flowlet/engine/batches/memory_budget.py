@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -51,9 +52,11 @@ class MemoryBudget:
 
     Args:
         limit: How many bytes the running instances may take, about; None for half of what there is, 0 for no limit.
+        on_free: Called when a running instance takes less than before.
     """
 
-    def __init__(self, limit: int | None = None) -> None:
+    def __init__(self, limit: int | None = None, *, on_free: Callable[[], None] | None = None) -> None:
+        self._on_free = on_free
         limit = find_memory_limit() // 2 if limit is None else limit
         self._limit = limit
         self._used = self._count = 0
@@ -84,8 +87,10 @@ class MemoryBudget:
     def change(self, lease: Lease, instance: Instance) -> None:
         """Count what a running instance has become."""
         weight = BYTES_PER_INSTANCE + BYTES_PER_CHARACTER * len(instance.vars_json)
-        self._used += weight - lease.weight
-        lease.weight = weight
+        growth, lease.weight = weight - lease.weight, weight
+        self._used += growth
+        if growth < 0 and self._on_free is not None:
+            self._on_free()
 
     def remove(self, lease: Lease) -> None:
         """Count an instance no longer."""

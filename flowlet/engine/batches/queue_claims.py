@@ -8,7 +8,7 @@ from typing import NamedTuple
 from flowlet.engine.batches.traffic import Traffic
 from flowlet.engine.limits.open_lanes import OpenLanes
 from flowlet.instance.instance import PRIORITIES, Instance
-from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.dialects.batch import LOCKED_MICROSECONDS, ClaimRequest
 from flowlet.store.opening import Store
 
 __all__ = ["LOWEST_PRIORITY", "ClaimResult", "QueueClaims"]
@@ -18,11 +18,19 @@ LOWEST_PRIORITY = PRIORITIES[0]
 
 
 class ClaimResult(NamedTuple):
-    """How many instances a claim returned, the time by which they were due, and whether more may be due."""
+    """What a claim has found.
+
+    Attributes:
+        instance_count: How many instances it returned.
+        now: The time by which they were due, in microseconds since 1970 UTC.
+        may_have_more: Whether more may be due.
+        next_due: When to claim again if that is not so, in microseconds since 1970 UTC; None if nothing is scheduled.
+    """
 
     instance_count: int
     now: int
     may_have_more: bool
+    next_due: int | None = None
 
 
 class QueueClaims:
@@ -62,10 +70,14 @@ class QueueClaims:
         while wanted > 0:
             began = self._store.clock.monotonic()
             request = self._traffic.limit_claim(ClaimRequest(self._executor_id, lanes.groups, lanes.types, wanted, now))
-            claimed = await self._store.instances.claim(request)
+            claimed, next_due = await self._store.instances.claim(request)
             started = start(claimed, now, began)
             self.waiting_priority = claimed[0].priority if claimed else LOWEST_PRIORITY
             count, wanted = count + started, wanted - started
-            if not started or claimed[0].priority == LOWEST_PRIORITY:
-                return ClaimResult(count, now, may_have_more=0 < started == request.get_limit(LOWEST_PRIORITY))
+            if not claimed:
+                return ClaimResult(count, now, may_have_more=False, next_due=next_due)
+            if not started:  # its answer came too late
+                return ClaimResult(count, now, may_have_more=False, next_due=now + LOCKED_MICROSECONDS)
+            if claimed[0].priority == LOWEST_PRIORITY and started == request.get_limit(LOWEST_PRIORITY):
+                break
         return ClaimResult(count, now, may_have_more=True)

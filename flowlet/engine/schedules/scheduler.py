@@ -109,7 +109,8 @@ class Scheduler:
                         continue
                     self._wakeup.wake_at(min(look.next_fire.values(), default=None))
                     await self._rest(look)
-                    await self._wakeup.sleep(self._poll_seconds)
+                    # What is ready and was not fired is locked by others, whose transaction may be rolled back.
+                    await self._wakeup.sleep(LOCKED_SECONDS if look.ready else self._poll_seconds)
         finally:
             unsubscribe()
 

@@ -9,15 +9,21 @@ from flowlet.engine.outage import Backoff
 from flowlet.engine.wakeup import Wakeup
 from flowlet.errors import StoreUnavailableError
 from flowlet.store.children.unmade import list_spawning, make_part
+from flowlet.store.commits import ANY_GROUP, Commit
 from flowlet.store.opening import Store
 
 __all__ = ["LOOK_SECONDS", "Spawner"]
 
 LOOK_SECONDS = 30.0
-"""How often an executor looks for parts that others have left. It begins its own ones at once."""
+"""How often an executor looks for parts that others have left. It begins its own ones at once, and those of an executor
+that has ended as soon as that is known."""
 REST_FACTOR = 4.0
 """A part is followed by a rest of so many times as long as it took: its children are claimed and committed in it, which
 takes about twice as long as the part, and the commits of others have their turn."""
+MAX_REST_SECONDS = 5.0
+"""How long it rests at most: a part that waited for a lock or for a server took long without any work."""
+POLL_REST_SECONDS = 2.0
+"""How long at least between two looks for the commits of others where these are polled."""
 MAX_PARENTS = 100
 """How many instances one statement finds."""
 
@@ -45,16 +51,20 @@ class Spawner:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        with Backoff("making children", is_rare=True) as backoff:
-            while True:
-                try:
-                    while await self.make_parts():
-                        pass
-                    backoff.reset()
-                    seconds = LOOK_SECONDS * (0.8 + 0.4 * self._random.random())
-                except Exception as error:  # noqa: BLE001 - without it, children would never be made
-                    seconds = backoff.next_delay(error)
-                await self._wakeup.sleep(seconds)
+        unsubscribe = self._store.commit_signal.subscribe(self._on_commit, poll_rest_seconds=POLL_REST_SECONDS)
+        try:
+            with Backoff("making children", is_rare=True) as backoff:
+                while True:
+                    try:
+                        while await self.make_parts():
+                            pass
+                        backoff.reset()
+                        seconds = LOOK_SECONDS * (0.8 + 0.4 * self._random.random())
+                    except Exception as error:  # noqa: BLE001 - without it, children would never be made
+                        seconds = backoff.next_delay(error)
+                    await self._wakeup.sleep(seconds)
+        finally:
+            unsubscribe()
 
     async def make_parts(self) -> int:
         """Make one part of each instance that has some; return how many children that made.
@@ -67,8 +77,12 @@ class Spawner:
             for unmade in found:
                 after, began = unmade.parent_id, clock.monotonic()
                 made += await self._make_part(unmade.parent_id)
-                await clock.sleep(REST_FACTOR * (clock.monotonic() - began))
+                await clock.sleep(min(REST_FACTOR * (clock.monotonic() - began), MAX_REST_SECONDS))
         return made
+
+    def _on_commit(self, commit: Commit) -> None:
+        if ANY_GROUP in commit.due_groups:  # an executor may have ended
+            self.wake()
 
     async def _make_part(self, parent_id: int) -> int:
         """Make a part; one that the database refuses stays, and does not hold up those of other instances."""

@@ -18,11 +18,13 @@ from flowlet.instance.transition import Transition
 from flowlet.store.dialects.sizes import split_by_length
 
 __all__ = [
+    "LOCKED_MICROSECONDS",
     "Batch",
     "BatchResult",
     "ClaimRequest",
     "CreatedRow",
     "Followups",
+    "LeasedRows",
     "MessageFollowup",
     "ResultFollowup",
     "SpawnFollowup",
@@ -32,6 +34,8 @@ __all__ = [
 ]
 
 
+LOCKED_MICROSECONDS = 250_000
+"""After how long what is due and was not leased is tried again: another transaction holds it, and may give it back."""
 MAX_CHILDREN_LENGTH = 2_000_000
 """How many characters of children one statement creates; a handler may spawn many."""
 
@@ -54,6 +58,19 @@ class ClaimRequest:
     def get_limit(self, priority: int) -> int:
         """Return how many instances of a priority it wants at most."""
         return self.limit if priority >= self.full_priority else min(self.limit, self.limit_below)
+
+
+class LeasedRows(NamedTuple):
+    """What a claim has leased.
+
+    Attributes:
+        rows: The instances, as rows for ``INSTANCE_READER``.
+        next_due: When to claim again, in microseconds since 1970 UTC, if it has leased nothing: when the next instance
+            is due, or soon where others hold one that is due. None if none is scheduled, or if it has leased some.
+    """
+
+    rows: Sequence[Sequence[Any]]
+    next_due: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.dialects.batch import LOCKED_MICROSECONDS, ClaimRequest, LeasedRows
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import IS_QUEUED, WORKFLOW
 
@@ -68,7 +68,10 @@ class ClaimPlan:
     """
 
     def __init__(self, lanes: Iterable[Lane], request: ClaimRequest, *, turn: int = 0) -> None:
-        self._lanes = [lane for lane in lanes if lane.earliest_due is not None and lane.earliest_due <= request.now]
+        scheduled = [(lane.earliest_due, lane) for lane in lanes if lane.earliest_due is not None]
+        self._lanes = [lane for due, lane in scheduled if due <= request.now]
+        retry_at = request.now + LOCKED_MICROSECONDS
+        self._next_due = min((retry_at if due <= request.now else due for due, _ in scheduled), default=None)
         self._request = request
         self._turn = turn
         self._priority: int | None = None
@@ -93,6 +96,10 @@ class ClaimPlan:
         first = self._turn % len(lanes)
         drawn = [*lanes[first:], *lanes[:first]][:missing]
         return Draw(drawn, -(-missing // len(drawn)), missing)
+
+    def build_result(self) -> LeasedRows:
+        """Return what the draws have leased."""
+        return LeasedRows(self.rows, None if self.rows else self._next_due)
 
     def record_rows(self, draw: Draw, rows: Sequence[Sequence[Any]]) -> None:
         """Add the instances that a draw has leased, as rows for ``INSTANCE_READER``."""

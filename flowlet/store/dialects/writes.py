@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from flowlet.instance.new_instance import NewInstance
 from flowlet.store.columns import Column, Table
 from flowlet.store.counter_buckets import CounterBucket
-from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, CreatedRow, Followups
+from flowlet.store.dialects.batch import Batch, BatchResult, ClaimRequest, CreatedRow, Followups, LeasedRows
 
 __all__ = ["WriteDialect"]
 
@@ -28,8 +28,8 @@ class WriteDialect(Protocol):
         """
         ...
 
-    async def claim(self, raw: Any, request: ClaimRequest) -> Sequence[Sequence[Any]]:
-        """Lease due instances of the highest priority that has some, and return their rows for ``INSTANCE_READER``.
+    async def claim(self, raw: Any, request: ClaimRequest) -> LeasedRows:
+        """Lease due instances of the highest priority that has some, and return them.
 
         Each workflow gets an equal share; of one workflow the longest due comes first. Only the lanes
         of the request's groups and types are read. One transaction.

@@ -11,6 +11,7 @@ from flowlet.instance.limit_gate import LIMIT_PREFIX, compute_end, is_limit_gate
 from flowlet.instance.version_gate import GATE_PREFIX
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
+from flowlet.store.dialects.batch import LOCKED_MICROSECONDS
 from flowlet.store.gates.gate_queue import find_next_due, lease_instances, lock_due, read_first_due
 from flowlet.store.gates.gated_instances import MAX_GATES, VERSION_GATES_END
 from flowlet.store.tables import WORKFLOW
@@ -103,6 +104,9 @@ async def _claim(session: DatabaseSession, request: GatedClaim) -> GatedInstance
     ids: list[int] = []
     for line, due in first_due.items():
         if due <= request.now and len(ids) < request.limit:
-            ids += await lock_due(session, request.gate, line, now=request.now, limit=request.limit - len(ids))
+            locked = await lock_due(session, request.gate, line, now=request.now, limit=request.limit - len(ids))
+            if not locked:  # another transaction holds what is due, and may give it back
+                first_due[line] = request.now + LOCKED_MICROSECONDS
+            ids += locked
     leased = await lease_instances(session, ids, executor_id=request.executor_id, now=request.now)
     return GatedInstances(leased, find_next_due(first_due, request.now))

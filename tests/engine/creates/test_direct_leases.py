@@ -22,6 +22,7 @@ from flowlet.instance.instance import PRIORITIES, Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.instances import ClaimedInstances
 from flowlet.store.limits.table import LaneKind
 from tests.engine.executor_harness import ExecutorHarness, GatedHandler, run_executor, wait_for
 from tests.engine.manual_executor import EngineHarness, open_engine
@@ -174,7 +175,7 @@ async def test_the_slots_that_a_claim_under_way_may_fill_are_left_to_it(
     async with open_creates(database_url, handler.build_module(), slots=4) as at:
         claim, is_claiming, may_claim = at.run.store.instances.claim, asyncio.Event(), asyncio.Event()
 
-        async def hold_claim(request: ClaimRequest) -> list[Instance]:
+        async def hold_claim(request: ClaimRequest) -> ClaimedInstances:
             is_claiming.set()
             await may_claim.wait()
             return await claim(request)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from flowlet.clock import StoreClock
 from flowlet.instance.instance import Status
 from flowlet.operations.service import Operations
+from flowlet.store.database_session import DatabaseSession
 from flowlet.store.opening import Store, open_store
 from flowlet.workflow.schedule import Schedule
 from tests.databases import find_schema
@@ -61,6 +64,47 @@ async def test_the_end_of_an_instance_that_another_process_writes_fires_the_time
         await wait_for_instances(store, 2)
         statuses = [one.status for one in await list_instances(store)]
         assert (statuses[0], statuses[-1] is Status.CANCELLED) == (Status.CANCELLED, False)
+
+
+@pytest.mark.parametrize("url_fixture", ["postgres_url", "mariadb_url"])  # SQLite has one writer, who waits
+async def test_a_time_that_waits_no_more_while_its_schedule_is_locked_fires_afterwards(
+    url_fixture: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url: str = request.getfixturevalue(url_fixture)
+    rare = Schedule("0 3 29 2 *", name="nightly", overlap="wait")
+    async with (
+        run_executor(url, build_reports(rare), poll_interval=timedelta(hours=1)) as run,
+        open_store(url, schema=find_schema(url)) as store,
+    ):
+        elsewhere = Operations(store, run.registry)
+        running = await elsewhere.create("Reports", vars={"city": "Rome"})
+        await store.connections.write(
+            lambda session: session.execute(
+                "UPDATE flowlet_schedule SET pending = next_fire - 1, last_workflow_id = :id", {"id": running.id}
+            )
+        )
+        await elsewhere.schedules.pause("nightly", username="ada")
+        await elsewhere.schedules.resume("nightly", username="ada")
+        fire, was_locked = run.store.schedules.fire, asyncio.Event()
+
+        async def fire_and_note(*given: Any, **named: Any) -> Any:
+            fired = await fire(*given, **named)
+            if not fired:
+                was_locked.set()
+            return fired
+
+        monkeypatch.setattr(run.store.schedules, "fire", fire_and_note)
+
+        async def lock_and_give_up(session: DatabaseSession) -> None:
+            await session.fetch_rows("SELECT id FROM flowlet_schedule FOR UPDATE")
+            await elsewhere.cancel(running.id, username="ada")
+            await wait_for(was_locked.wait())
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            await store.connections.write(lock_and_give_up)
+
+        await wait_for_instances(store, 1)
 
 
 async def test_a_name_that_another_schedule_has_is_a_warning_and_the_executor_starts(

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
 from flowlet.clock import VirtualClock
-from flowlet.engine.waiters import MAX_WAITERS, Waiters
-from flowlet.errors import RefusedError
+from flowlet.engine.waiters import FALLBACK_SECONDS, MAX_WAITERS, Waiters
+from flowlet.errors import RefusedError, WaitTimeoutError
 from flowlet.instance.instance import Instance
 from flowlet.store.opening import open_store
-from tests.engine.clocks import SteppedClock, StillClock
+from flowlet.store.queries import InstancePosition
+from tests.engine.clocks import RecordingClock, SteppedClock, StillClock
 from tests.engine.executor_harness import find_tasks, wait_for
 from tests.engine.manual_executor import open_engine
 from tests.engine.waiters.waiters_harness import ORDERS, count_reads, open_deaf_waiters, open_waiters
@@ -138,6 +140,22 @@ async def test_where_commits_are_signalled_the_loop_looks_once_a_second(sqlite_u
         wait.cancel()
 
     assert reads.calls == ["read_positions"] * 2
+
+
+async def test_a_look_that_took_long_is_followed_by_a_short_rest(sqlite_url: str) -> None:
+    clock = RecordingClock()
+    async with open_engine(sqlite_url, ORDERS) as engine, open_waiters(engine, clock) as waiters:
+        reads = count_reads(waiters)
+
+        async def read_slowly(ids: Sequence[int]) -> list[InstancePosition]:
+            clock.advance(20_000_000)  # the server did not answer, and then it did
+            return await engine.store.queries.read_positions_with_last_action(ids)
+
+        reads.replacements["read_positions_with_last_action"] = read_slowly
+        with pytest.raises(WaitTimeoutError):
+            await waiters.wait(await engine.create_instance(), timeout=60)
+
+    assert 0 < max(clock.recorded_sleeps) <= FALLBACK_SECONDS
 
 
 async def test_a_database_is_polled_the_less_often_the_longer_the_latest_wait_takes(mariadb_url: str) -> None:

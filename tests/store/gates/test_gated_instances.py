@@ -11,12 +11,14 @@ from flowlet.clock import VirtualClock
 from flowlet.instance.instance import Status
 from flowlet.instance.version_gate import VersionGate, compute_lane
 from flowlet.store.database_session import DatabaseSession
+from flowlet.store.dialects.batch import LOCKED_MICROSECONDS
 from flowlet.store.gates.gated_instances import (
     GatedGroup,
     _count_in_session,
     count_gated_by_type,
     read_gated_groups,
 )
+from flowlet.store.gates.version_gates import GatedClaim, GatedInstances
 from flowlet.store.opening import open_store
 from tests.databases import find_schema
 from tests.store.search.test_plans import ANALYZE_SQL, ExplainingSearchSession
@@ -92,3 +94,24 @@ async def test_the_index_of_gates_counts_them(store_harness: StoreHarness) -> No
     plan = await store_harness.store.connections.run_on_engine(explain)
 
     assert BY_INDEX[store_harness.store.connections.dialect.name] in plan
+
+
+@pytest.mark.parametrize("url_fixture", ["postgres_url", "mariadb_url"])  # SQLite has one writer, who waits
+async def test_what_is_due_and_locked_is_to_be_tried_again_after_a_moment(
+    url_fixture: str, request: pytest.FixtureRequest
+) -> None:
+    url: str = request.getfixturevalue(url_fixture)
+    async with open_store(url, schema=find_schema(url), clock=VirtualClock()) as store:
+        harness, gate = StoreHarness(store), build_gate("Orders", "a")
+        id = await create_gated(harness, gate, next_activation=NOW - 5)
+        await create_gated(harness, gate, next_activation=NOW + 3_600_000_000, priority=5)
+        claim = GatedClaim("executor-a", gate, 10, NOW)
+
+        async def claim_beside(session: DatabaseSession) -> GatedInstances:
+            await session.fetch_rows("SELECT id FROM flowlet_workflow WHERE id = :id FOR UPDATE", {"id": id})
+            return await store.version_gates.claim(claim)
+
+        assert await store.connections.write(claim_beside) == ([], NOW + LOCKED_MICROSECONDS)
+        claimed, next_due = await store.version_gates.claim(claim)
+
+    assert ([one.id for one in claimed], next_due) == ([id], NOW + 3_600_000_000)

@@ -62,7 +62,7 @@ async def test_a_reason_goes_away_when_an_executor_serves_the_workflow(database_
         before = set((await read_reasons(harness)).values())
         await store.executors.register(build_record(("default",), ("Orders",)))
 
-        (claimed,) = await store.instances.claim(ClaimRequest("a-1", ("default",), ("Orders",), 1, LATER))
+        ((claimed,), _) = await store.instances.claim(ClaimRequest("a-1", ("default",), ("Orders",), 1, LATER))
         await run_lap(reasons)
 
         found = await read_reasons(harness)

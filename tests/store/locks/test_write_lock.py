@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from flowlet.instance.instance import Instance
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.dialects.write_lock import LONG_ROWS, MAX_PASSES, WriteLock, mark_work
+from flowlet.store.instances import ClaimedInstances
 from tests.engine.executor_harness import GatedHandler, wait_for
 from tests.engine.manual_executor import EngineHarness, open_engine
 
@@ -93,7 +93,7 @@ async def test_work_whose_time_is_over_waits_no_longer() -> None:
     await wait_for(LockedWork(lock).run("next"))
 
 
-async def start_claim(engine: EngineHarness, request: ClaimRequest) -> asyncio.Task[list[Instance]]:
+async def start_claim(engine: EngineHarness, request: ClaimRequest) -> asyncio.Task[ClaimedInstances]:
     """Start a claim and then a create, which both wait for the lock, and return the claim when the create has ended."""
     has_lock, may_end = asyncio.Event(), asyncio.Event()
 
@@ -120,4 +120,4 @@ async def test_a_claim_that_is_limited_for_higher_priorities_lets_these_pass(
         names = engine.registry.names
         request = ClaimRequest(executor.id, ["default"], names, 160, engine.clock.now(), 5, limit_below)
 
-        assert len(await wait_for(await start_claim(engine, request))) == claimed
+        assert len((await wait_for(await start_claim(engine, request))).instances) == claimed

@@ -88,7 +88,7 @@ async def claim_all_due(api_harness: ApiHarness) -> None:
         lease_until=now + 60_000_000,
     )
     await store.executors.register(record)
-    claimed = await store.instances.claim(ClaimRequest("idler", ("default",), ("Orders",), 10, now))
+    claimed, _ = await store.instances.claim(ClaimRequest("idler", ("default",), ("Orders",), 10, now))
     assert [one.status for one in claimed] == [Status.EXECUTING]
 
 

@@ -14,7 +14,7 @@ import orjson
 
 from flowlet.instance.instance import Instance
 from flowlet.store.columns import Expression, RowReader
-from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest, LeasedRows
 from flowlet.store.dialects.lanes import ClaimPlan, Draw, Lane
 from flowlet.store.dialects.mysql.lanes import build_lanes_sql
 from flowlet.store.dialects.mysql.schema import DUE_COLUMN, DUE_TYPE_COLUMN, ROOM_COLUMN
@@ -65,18 +65,18 @@ WHERE id IN ({{ids}})
 _NEXT_DUE = f"SELECT MIN({DUE_COLUMN}) FROM {_DUE_INDEX} WHERE {_LANE} AND {DUE_COLUMN} > %s"
 
 
-async def claim_instances(raw: Any, request: ClaimRequest, turn: int) -> list[Sequence[Any]]:
-    """Lease due instances of the highest priority, and return their rows. One transaction, if anything is due."""
+async def claim_instances(raw: Any, request: ClaimRequest, turn: int) -> LeasedRows:
+    """Lease due instances of the highest priority, and return them. One transaction, if anything is due."""
     lanes = await _find_lanes(raw, request.groups, request.types)
     plan = ClaimPlan(lanes, request, turn=turn)
     if plan.find_next_draw() is None:
-        return []
+        return plan.build_result()
     first = ["BEGIN"]
     async with end_transaction(raw.query):
         while draw := plan.find_next_draw():
             plan.record_rows(draw, await _lease_drawn(raw, draw, request, first))
             first = []
-    return plan.rows
+    return plan.build_result()
 
 
 async def find_next_due(raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:

@@ -29,6 +29,7 @@ from flowlet.store.dialects.batch import (
     ClaimRequest,
     CreatedRow,
     Followups,
+    LeasedRows,
     SpawnFollowup,
     collect_followups,
     split_children,
@@ -150,8 +151,8 @@ class MySQLWrites:
         ((now,),) = await fetch_rows(raw, f"SELECT {NOW_SQL}")
         return int(now)
 
-    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
-        """Lease due instances of the highest priority, and return their rows."""
+    async def claim(self, raw: Any, request: ClaimRequest) -> LeasedRows:
+        """Lease due instances of the highest priority, and return them."""
         return await claim_instances(raw, request, next(self._turns))
 
     async def find_next_due(self, raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:

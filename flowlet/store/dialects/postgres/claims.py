@@ -7,7 +7,7 @@ from typing import Any
 
 from flowlet.instance.instance import Instance
 from flowlet.store.columns import RowReader
-from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest, LeasedRows
 from flowlet.store.dialects.lanes import ClaimPlan, Draw, Lane, build_lanes_sql, build_next_due_sql
 from flowlet.store.dialects.transaction import begin_transaction
 from flowlet.store.tables import CLAIMED_REASON, IS_QUEUED, WORKFLOW
@@ -40,8 +40,8 @@ FROM due WHERE w.id = due.id RETURNING {_LEASED}
 """
 
 
-async def claim_instances(raw: Any, request: ClaimRequest, turn: int) -> list[Sequence[Any]]:
-    """Lease due instances of the highest priority, and return their rows. One transaction, if anything is due."""
+async def claim_instances(raw: Any, request: ClaimRequest, turn: int) -> LeasedRows:
+    """Lease due instances of the highest priority, and return them. One transaction, if anything is due."""
     lanes = [Lane(*row) for row in await raw.fetch(_FIND_LANES, request.groups, request.types)]
     plan = ClaimPlan(lanes, request, turn=turn)
     if plan.lane_count > 1:
@@ -49,7 +49,7 @@ async def claim_instances(raw: Any, request: ClaimRequest, turn: int) -> list[Se
             await _draw_all(raw, plan, request)
     else:
         await _draw_all(raw, plan, request)
-    return plan.rows
+    return plan.build_result()
 
 
 async def find_next_due(raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:

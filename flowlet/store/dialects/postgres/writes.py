@@ -20,6 +20,7 @@ from flowlet.store.dialects.batch import (
     ClaimRequest,
     CreatedRow,
     Followups,
+    LeasedRows,
     ResultFollowup,
     SpawnFollowup,
     collect_followups,
@@ -60,8 +61,8 @@ class PostgresWrites:
         value: int | None = await raw.fetchval(statements.RENEW_LEASE, executor_id, lease_microseconds, claimed_at)
         return value
 
-    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
-        """Lease due instances of the highest priority, and return their rows."""
+    async def claim(self, raw: Any, request: ClaimRequest) -> LeasedRows:
+        """Lease due instances of the highest priority, and return them."""
         return await claim_instances(raw, request, next(self._turns))
 
     async def find_next_due(self, raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from flowlet.store.dialects.batch import ClaimRequest
+from flowlet.store.dialects.batch import ClaimRequest, LeasedRows
 from flowlet.store.dialects.lanes import ClaimPlan, Draw, Lane, build_lanes_sql, build_next_due_sql
 from flowlet.store.dialects.sqlite.statement import PlacedStatement
 from flowlet.store.rows import INSTANCE_READER
@@ -37,13 +37,13 @@ WHERE id IN (SELECT value FROM json_each(?)) RETURNING {INSTANCE_READER.select_l
 """
 
 
-def claim_instances(connection: sqlite3.Connection, request: ClaimRequest, turn: int) -> list[Sequence[Any]]:
-    """Lease due instances of the highest priority, and return their rows. One transaction, if anything is due."""
+def claim_instances(connection: sqlite3.Connection, request: ClaimRequest, turn: int) -> LeasedRows:
+    """Lease due instances of the highest priority, and return them. One transaction, if anything is due."""
     lanes = _find_lanes(connection, request.groups, request.types)
     plan = ClaimPlan(lanes, request, turn=turn)
     if plan.find_next_draw() is not None:
         run_in_transaction(connection, lambda: _draw_all(connection, plan, request))
-    return plan.rows
+    return plan.build_result()
 
 
 def find_next_due(connection: sqlite3.Connection, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:

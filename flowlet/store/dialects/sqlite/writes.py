@@ -31,6 +31,7 @@ from flowlet.store.dialects.batch import (
     ClaimRequest,
     CreatedRow,
     Followups,
+    LeasedRows,
     SpawnFollowup,
     collect_followups,
 )
@@ -163,10 +164,10 @@ class SQLiteWrites:
         beat: int | None = await raw._execute(_renew_lease, raw._conn, executor_id, lease_microseconds, claimed_at)
         return beat
 
-    async def claim(self, raw: Any, request: ClaimRequest) -> list[Sequence[Any]]:
-        """Lease due instances of the highest priority, and return their rows."""
-        rows: list[Sequence[Any]] = await raw._execute(claim_instances, raw._conn, request, next(self._turns))
-        return rows
+    async def claim(self, raw: Any, request: ClaimRequest) -> LeasedRows:
+        """Lease due instances of the highest priority, and return them."""
+        leased: LeasedRows = await raw._execute(claim_instances, raw._conn, request, next(self._turns))
+        return leased
 
     async def find_next_due(self, raw: Any, groups: Sequence[str], types: Sequence[str], now: int) -> int | None:
         """Return when the next instance of these groups and types becomes due, after ``now``; None for none."""
