@@ -96,7 +96,7 @@ class Worker:
         self._observer, self._on_spawn = observer, on_spawn
         self._gates, self._pauses = gates, pauses or LanePauses(store, look_seconds=0)
         self._traffic = traffic or Traffic(store.clock)
-        self.queue = QueueClaims(store, self._traffic, executor_id)
+        self.queue = QueueClaims(store, self._traffic, wakeup, executor_id)
         self._activations, self._committer, self._wakeup = activations, committer, wakeup
         self._settings, self.executor_id, self._types = settings, executor_id, tuple(types)
         self._types_without_thread = tuple(type for type in types if type not in thread_types)

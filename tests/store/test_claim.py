@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -186,6 +187,22 @@ async def test_a_question_is_claimed_when_its_deadline_has_come(database_url: st
         hands.clock.advance(3600 * SECOND_MICROSECONDS)
 
         assert list_ids(await hand.claim_due()) == [id]
+
+
+async def test_a_claim_that_leases_nothing_says_when_to_claim_again(database_url: str) -> None:
+    async with open_engine(database_url, ORDERS_MODULE) as hands:
+        now, store = hands.clock.now(), hands.store
+        for seconds, columns in [(3, {}), (2, {"priority": 5}), (1, {"group": "mail"})]:
+            id = await hands.create_instance(**columns)
+            due = {"id": id, "due": now + seconds * SECOND_MICROSECONDS}
+            await hands.execute_sql("UPDATE flowlet_workflow SET next_activation = :due WHERE id = :id", due)
+        request = ClaimRequest("executor-a", ("default",), ("Orders",), 10, now)
+
+        assert await store.instances.claim(request) == ([], now + 2 * SECOND_MICROSECONDS)
+        await hands.create_instance()
+        claimed, next_due = await store.instances.claim(request)
+        assert (len(claimed), next_due) == (1, None)
+        assert await store.instances.claim(replace(request, types=("Another",))) == ([], None)
 
 
 async def test_the_earliest_due_time_is_that_of_the_next_instance_of_these_groups(database_url: str) -> None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from flowlet.engine.batches.traffic import Traffic
 from flowlet.engine.limits.open_lanes import OpenLanes
+from flowlet.engine.wakeup import Wakeup
 from flowlet.instance.instance import PRIORITIES, Instance
 from flowlet.store.dialects.batch import LOCKED_MICROSECONDS, ClaimRequest
 from flowlet.store.opening import Store
@@ -39,15 +40,17 @@ class QueueClaims:
     Args:
         store: The database.
         traffic: Limits how much is claimed.
+        wakeup: The executor's sleep: one that does not come is no reason to look when the next instance is due.
         executor_id: The id under which instances are claimed.
 
     Attributes:
         waiting_priority: The highest priority of which the last claim may have left something, or 0.
     """
 
-    def __init__(self, store: Store, traffic: Traffic, executor_id: str) -> None:
+    def __init__(self, store: Store, traffic: Traffic, wakeup: Wakeup, executor_id: str) -> None:
         self._store = store
         self._traffic = traffic
+        self._wakeup = wakeup
         self._executor_id = executor_id
         self.waiting_priority = PRIORITIES[-1]
 
@@ -78,6 +81,8 @@ class QueueClaims:
                 return ClaimResult(count, now, may_have_more=False, next_due=next_due)
             if not started:  # its answer came too late
                 return ClaimResult(count, now, may_have_more=False, next_due=now + LOCKED_MICROSECONDS)
-            if claimed[0].priority == LOWEST_PRIORITY and started == request.get_limit(LOWEST_PRIORITY):
-                break
+            if claimed[0].priority == LOWEST_PRIORITY:
+                may_have_more = started == request.get_limit(LOWEST_PRIORITY)
+                if may_have_more or self._wakeup.is_woken:
+                    return ClaimResult(count, now, may_have_more)
         return ClaimResult(count, now, may_have_more=True)

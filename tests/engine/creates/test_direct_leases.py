@@ -200,7 +200,7 @@ async def test_a_claim_says_of_which_priority_it_may_have_left_something(
         executor_id = (await engine.add_executor()).id
         for priority in (5, 0):
             await engine.create_instance(priority=priority)
-        queue = QueueClaims(engine.store, Traffic(engine.clock), executor_id)
+        queue = QueueClaims(engine.store, Traffic(engine.clock), Wakeup(engine.clock), executor_id)
         lanes = OpenLanes(types=("Orders",), groups=("default",))
         assert queue.waiting_priority == PRIORITIES[-1]
 
