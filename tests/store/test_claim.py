@@ -192,8 +192,8 @@ async def test_a_question_is_claimed_when_its_deadline_has_come(database_url: st
 async def test_a_claim_that_leases_nothing_says_when_to_claim_again(database_url: str) -> None:
     async with open_engine(database_url, ORDERS_MODULE) as hands:
         now, store = hands.clock.now(), hands.store
-        for seconds, columns in [(3, {}), (2, {"priority": 5}), (1, {"group": "mail"})]:
-            id = await hands.create_instance(**columns)
+        for seconds, priority, group in [(3, 0, "default"), (2, 5, "default"), (1, 0, "mail")]:
+            id = await hands.create_instance(priority=priority, group=group)
             due = {"id": id, "due": now + seconds * SECOND_MICROSECONDS}
             await hands.execute_sql("UPDATE flowlet_workflow SET next_activation = :due WHERE id = :id", due)
         request = ClaimRequest("executor-a", ("default",), ("Orders",), 10, now)
