@@ -63,10 +63,10 @@ NAVIGATION: tuple[NavigationItem, ...] = (
     NavigationItem("/definitions", "Definitions", "cube", path_prefix="/start/"),
     NavigationItem("/schedules", "Schedules", "clock"),
     NavigationItem("/executors", "Executors", "server"),
-    NavigationItem("/teams", "Teams", "user"),
+    NavigationItem("/teams", "Teams", "users"),
     NavigationItem("/users", "Users", "user", Role.ADMIN),
     NavigationItem("/keys", "API keys", "key"),
-    NavigationItem("/audit", "Audit", "search", Role.ADMIN),
+    NavigationItem("/audit", "Audit", "lines", Role.ADMIN),
     NavigationItem("/settings", "Settings", "gear", Role.ADMIN),
     NavigationItem("/docs", "API", "code"),
 )
