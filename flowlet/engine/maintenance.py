@@ -25,6 +25,9 @@ __all__ = ["Maintenance"]
 MIN_PAUSE_SECONDS = 0.1
 """Seconds between two checks at least, however often one is requested."""
 
+UNKNOWN_REST_SECONDS = 0.9
+"""How often leases are looked for of which nothing is known here; what is found twice is handed back."""
+
 REST_FACTOR = 20
 """A check of the leases is followed by a rest of so many times as long as it took, up to the regular pause."""
 
@@ -68,9 +71,10 @@ class Maintenance:
         self._first_expiry: int | None = None
         self._explain_at = 0.0
         self._rest_seconds = MIN_PAUSE_SECONDS
+        self._leases_checked_at = -math.inf
         self._unserved_reasons = UnservedReasons(store.connections)
         self._unknown_leases: dict[int, int] = {}
-        self._checked_lease_count: int | None = None
+        self._checked_lease_count: int | None = 0
         self._round_count = 0
         self._check_requested = asyncio.Event()
 
@@ -88,8 +92,8 @@ class Maintenance:
                 await self._wait_for_check(min(pause, max(MIN_PAUSE_SECONDS, self._get_seconds_to_expiry())))
                 round_began = self.contact.record_running()
                 try:
-                    if self._worker.get_oldest_lease_seconds() > MIN_PAUSE_SECONDS:
-                        began = self._store.clock.monotonic()
+                    if self._may_have_lost_leases():
+                        began = self._leases_checked_at = self._store.clock.monotonic()
                         await self.drop_lost_leases()
                         self._rest_seconds = REST_FACTOR * (self._store.clock.monotonic() - began)
                     if self._get_seconds_to_expiry() <= 0:
@@ -126,6 +130,16 @@ class Maintenance:
                 async with asyncio.timeout(seconds - rest):
                     await self._check_requested.wait()
         self._check_requested.clear()
+
+    def _may_have_lost_leases(self) -> bool:
+        """Return whether something has run for a while, or was leased since the last look, a second ago or longer.
+
+        What was leased may not run: where the answer to a claim or to a create was lost.
+        """
+        if self._worker.get_oldest_lease_seconds() > MIN_PAUSE_SECONDS:
+            return True
+        rested = self._store.clock.monotonic() - self._leases_checked_at >= UNKNOWN_REST_SECONDS
+        return rested and self._worker.lease_count != self._checked_lease_count
 
     async def run_checks(self) -> None:
         """Run one round: repair, hand back what does not run, expire messages, remind, explain, roll up, delete.

@@ -39,7 +39,7 @@ MIN_TICK_SECONDS = 0.01
 MAX_DELAY_SHARE = 0.1
 """On a database that is polled: how late an answer may be, as a share of how long the latest wait has taken."""
 REST_FACTOR = 2
-"""The loop rests at least this many times as long as a look took: looking takes a third of the time at most."""
+"""The loop rests this many times as long as a look took, up to ``FALLBACK_SECONDS``."""
 ROUNDING_SECONDS = 1e-4
 """By how much a pause may end early: clocks count in microseconds, and floats of them are not exact."""
 CHUNK_SIZE = 1_000

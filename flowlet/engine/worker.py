@@ -172,16 +172,14 @@ class Worker:
         return self.start_claimed(claimed, now, began) if claimed else 0
 
     def start_claimed(self, claimed: Sequence[Instance], now: int, began: float) -> int:
-        """Begin to run what was leased at a time, and return how many; none if the answer came too late.
-
-        The statement was sent at the monotonic time ``began``.
-        """
+        """Begin to run what was leased at ``now``, by a statement sent at ``began``; return 0 if its answer is late."""
         if self._observer:
             self._observer.on_claim(len(claimed), self._store.clock.monotonic() - began)
         self.lease_count += len(claimed)
         if claimed and not self._lease_timer.is_claim_valid(began):
-            # The maintenance hands back instances that are leased here and do not run.
+            # The maintenance hands them back; others may be due.
             logger.warning("a claim of %d instances was answered too late: they are not run", len(claimed))
+            self._wakeup.wake_at(self._store.clock.now() + LOCKED_MICROSECONDS)
             return 0
         self._traffic.note(claimed)
         for instance in claimed:

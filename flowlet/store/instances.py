@@ -33,8 +33,8 @@ class ClaimedInstances(NamedTuple):
 
     Attributes:
         instances: The instances.
-        next_due: When to claim again, in microseconds since 1970 UTC, if there are none: when the next instance is due,
-            or soon where others hold one that is due. None if none is scheduled, or if there are some.
+        next_due: If there are none, when the first instance is due, in microseconds since 1970 UTC: one that is due
+            already is locked by another transaction. None if none is scheduled, or if there are some.
     """
 
     instances: list[Instance]
@@ -99,19 +99,19 @@ class InstanceStore:
 
         # Reported inside of the unit of work, which is finished even if its caller is cancelled.
         async def create_and_report(session: DatabaseSession) -> list[CreatedRow]:
-            created = await self._dialect.writes.create(session.raw, new_instances, now)
+            try:
+                created = await self._dialect.writes.create(session.raw, new_instances, now)
+            except BaseException as error:
+                self._report_unanswered(error)
+                raise
             rows = list(zip(new_instances, created, strict=True))
             on_leased([new.build_leased(row.id, now=now) for new, row in rows if row.is_leased])
             due_groups = frozenset(new.group for new, row in rows if not row.is_leased)
             self._connections.report_commit(Commit(due_groups, (), is_notified=True))
             return created
 
-        try:
-            with mark_work(rows=len(new_instances)):
-                created = await self._connections.run_on_engine(create_and_report)
-        except StoreUnavailableError:
-            self._connections.report_commit(UNKNOWN_COMMIT)  # only the answer may be lost
-            raise
+        with mark_work(rows=len(new_instances)):
+            created = await self._connections.run_on_engine(create_and_report)
         return _build_created_instances(new_instances, created)
 
     async def create_in_transaction(
@@ -161,7 +161,11 @@ class InstanceStore:
         batch = Batch(executor_id, ordered, now, may_notify=self._connections.take_notification())
 
         async def commit_and_report(session: DatabaseSession) -> set[int]:
-            applied, due_groups, is_notified = await self._dialect.writes.commit(session.raw, batch)
+            try:
+                applied, due_groups, is_notified = await self._dialect.writes.commit(session.raw, batch)
+            except BaseException as error:
+                self._report_unanswered(error)
+                raise
             written = [transition for transition in transitions if transition.instance.id in applied]
             self.report_committed(executor_id, written, due_groups, is_notified=is_notified)
             return applied
@@ -212,6 +216,12 @@ class InstanceStore:
         if transitions:
             commit = build_batch_commit(executor_id, transitions, due_groups, is_notified=is_notified)
             self._connections.report_commit(commit)
+
+    def _report_unanswered(self, error: BaseException) -> None:
+        """Report that something may have been committed, if it is the answer that may be lost."""
+        is_answer = isinstance(error, Exception) and not isinstance(error, StoreUnavailableError)
+        if not is_answer or self._dialect.errors.is_unavailable(error):
+            self._connections.report_commit(UNKNOWN_COMMIT)
 
     async def commit_in_transaction(
         self, session: DatabaseSession, executor_id: str, transition: Transition, *, now: int

@@ -75,6 +75,7 @@ async def test_a_claim_that_is_answered_too_late_is_not_run(
         await parts.worker.wait_until_idle()
 
         assert claimed.instance_count == count
+        assert (parts.wakeup._due is None) == bool(count), "it looks again for what else is due"
         assert (await engine.get_instance(id)).status is (Status.FINISHED if count else Status.EXECUTING)
         await parts.committer.close()
 

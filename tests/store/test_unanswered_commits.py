@@ -9,7 +9,7 @@ import pytest
 
 from flowlet.errors import StoreUnavailableError
 from flowlet.operations.service import Operations
-from flowlet.store.commits import Commit
+from flowlet.store.commits import UNKNOWN_COMMIT, Commit
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.instances import CommitResult
 from tests.engine.manual_executor import EngineHarness, open_engine
@@ -83,8 +83,9 @@ async def test_a_batch_that_is_found_to_be_committed_is_signalled_as_one_that_ma
                 await executor.commit_transitions(transition)
         assert await executor.commit_transitions(transition) == [CommitResult.COMMITTED]
 
-        (found,) = [commit for commit in reported if commit.instances]
-        assert (found.executor_id, is_for_all(found)) == (executor.id, True)
+        lost, found = reported
+        assert lost == UNKNOWN_COMMIT
+        assert (found.executor_id, len(found.instances or ()), is_for_all(found)) == (executor.id, 1, True)
 
 
 async def test_a_notification_that_fails_is_sent_again(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,10 +77,10 @@ class QueueClaims:
             started = start(claimed, now, began)
             self.waiting_priority = claimed[0].priority if claimed else LOWEST_PRIORITY
             count, wanted = count + started, wanted - started
-            if not claimed:
+            if not started:
+                if next_due is not None and next_due <= now:  # others hold it, and may give it back without a commit
+                    next_due = self._store.clock.now() + LOCKED_MICROSECONDS
                 return ClaimResult(count, now, may_have_more=False, next_due=next_due)
-            if not started:  # its answer came too late
-                return ClaimResult(count, now, may_have_more=False, next_due=now + LOCKED_MICROSECONDS)
             if claimed[0].priority == LOWEST_PRIORITY:
                 may_have_more = started == request.get_limit(LOWEST_PRIORITY)
                 if may_have_more or self._wakeup.is_woken:

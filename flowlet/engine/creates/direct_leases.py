@@ -41,10 +41,10 @@ class ReservedSlots:
 class DirectLeases:
     """Lets the creates of a process lease for its own executor, so that no claim has to find what they create.
 
-    An executor that waits for work does so: its last claim has found all that was due, and no news has come since. One
-    that has work does so for priorities above that of its last claim, which has taken the highest first. So what
-    waits is overtaken by a higher priority only, or by the length of one claim, if it has come since the last one. Half
-    of the slots are left to claims, which share among executors, workflows and priorities.
+    An executor that waits for work does so: its last claim has left nothing that it could lease, and no news has come
+    since. One that has work does so for priorities above that of its last claim, which has taken the highest first. So
+    what waits is overtaken by a higher priority only, or by the length of one claim, if it has come since the last one.
+    Half of the slots are left to claims, which share among executors, workflows and priorities.
 
     Args:
         clock: The store's clock.

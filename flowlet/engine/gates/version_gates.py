@@ -9,6 +9,7 @@ from flowlet.engine.limits.open_lanes import OpenLanes
 from flowlet.engine.wakeup import Wakeup
 from flowlet.instance.instance import Instance
 from flowlet.instance.version_gate import VersionGate, compute_lane
+from flowlet.store.dialects.batch import LOCKED_MICROSECONDS
 from flowlet.store.gates.version_gates import GatedClaim
 from flowlet.store.opening import Store
 
@@ -71,7 +72,8 @@ class VersionGateClaims:
             found, next_due = await self._store.version_gates.claim(GatedClaim(self._executor_id, gate, wanted, now))
             if len(found) < wanted:
                 del self._gates[gate]
-                self._wakeup.wake_at(next_due)
+                is_locked = next_due is not None and next_due <= now
+                self._wakeup.wake_at(self._store.clock.now() + LOCKED_MICROSECONDS if is_locked else next_due)
             claimed += found
             if len(claimed) == limit:
                 break

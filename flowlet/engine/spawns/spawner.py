@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from random import Random
 
+from flowlet.clock import MICROSECONDS_PER_SECOND
 from flowlet.engine.outage import Backoff
 from flowlet.engine.wakeup import Wakeup
-from flowlet.errors import StoreUnavailableError
+from flowlet.errors import RowsLockedError, StoreUnavailableError
 from flowlet.store.children.unmade import list_spawning, make_part
 from flowlet.store.commits import ANY_GROUP, Commit
 from flowlet.store.opening import Store
@@ -22,8 +23,10 @@ REST_FACTOR = 4.0
 takes about twice as long as the part, and the commits of others have their turn."""
 MAX_REST_SECONDS = 5.0
 """How long it rests at most: a part that waited for a lock or for a server took long without any work."""
-POLL_REST_SECONDS = 2.0
-"""How long at least between two looks for the commits of others where these are polled."""
+COMMIT_REST_SECONDS = 2.0
+"""How long after a look a commit of which nothing is known leads to another one: it may be the end of an executor."""
+LOCKED_SECONDS = 0.5
+"""After how long a part is tried again whose rows another transaction has locked."""
 MAX_PARENTS = 100
 """How many instances one statement finds."""
 
@@ -44,6 +47,8 @@ class Spawner:
         self._store = store
         self._random = random
         self._wakeup = Wakeup(store.clock)
+        self._looked_at = 0
+        self._set_aside: dict[int, int] = {}
 
     def wake(self) -> None:
         """Begin at once: a large spawn has been committed."""
@@ -51,7 +56,7 @@ class Spawner:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        unsubscribe = self._store.commit_signal.subscribe(self._on_commit, poll_rest_seconds=POLL_REST_SECONDS)
+        unsubscribe = self._store.commit_signal.subscribe(self._on_commit)
         try:
             with Backoff("making children", is_rare=True) as backoff:
                 while True:
@@ -61,8 +66,9 @@ class Spawner:
                         backoff.reset()
                         seconds = LOOK_SECONDS * (0.8 + 0.4 * self._random.random())
                     except Exception as error:  # noqa: BLE001 - without it, children would never be made
-                        seconds = backoff.next_delay(error)
-                    await self._wakeup.sleep(seconds)
+                        await self._store.clock.sleep(backoff.next_delay(error))
+                        continue
+                    await self._wakeup.sleep(seconds, min(self._set_aside.values(), default=None))
         finally:
             unsubscribe()
 
@@ -73,23 +79,32 @@ class Spawner:
             StoreUnavailableError: If the database is away.
         """
         clock, made, after = self._store.clock, 0, 0
+        self._looked_at = now = clock.now()
+        self._set_aside = {id: until for id, until in self._set_aside.items() if until > now}
         while found := await list_spawning(self._store.connections, after=after, limit=MAX_PARENTS):
             for unmade in found:
                 after, began = unmade.parent_id, clock.monotonic()
+                if after in self._set_aside:
+                    continue
                 made += await self._make_part(unmade.parent_id)
                 await clock.sleep(min(REST_FACTOR * (clock.monotonic() - began), MAX_REST_SECONDS))
         return made
 
     def _on_commit(self, commit: Commit) -> None:
-        if ANY_GROUP in commit.due_groups:  # an executor may have ended
-            self.wake()
+        if ANY_GROUP in commit.due_groups:
+            self._wakeup.wake_at(self._looked_at + round(COMMIT_REST_SECONDS * MICROSECONDS_PER_SECOND))
 
     async def _make_part(self, parent_id: int) -> int:
         """Make a part; one that the database refuses stays, and does not hold up those of other instances."""
+        clock = self._store.clock
         try:
-            return await make_part(self._store.connections, parent_id, now=self._store.clock.now())
+            return await make_part(self._store.connections, parent_id, now=clock.now())
+        except RowsLockedError:
+            seconds = LOCKED_SECONDS
         except StoreUnavailableError:
             raise
         except Exception:
             logger.exception("children of workflow %d could not be made", parent_id)
-            return 0
+            seconds = LOOK_SECONDS
+        self._set_aside[parent_id] = clock.now() + round(seconds * MICROSECONDS_PER_SECOND)
+        return 0

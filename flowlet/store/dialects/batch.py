@@ -65,8 +65,8 @@ class LeasedRows(NamedTuple):
 
     Attributes:
         rows: The instances, as rows for ``INSTANCE_READER``.
-        next_due: When to claim again, in microseconds since 1970 UTC, if it has leased nothing: when the next instance
-            is due, or soon where others hold one that is due. None if none is scheduled, or if it has leased some.
+        next_due: If it has leased nothing, when the first instance is due, in microseconds since 1970 UTC: one that is
+            due already is locked by another transaction. None if none is scheduled, or if it has leased some.
     """
 
     rows: Sequence[Sequence[Any]]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from flowlet.store.dialects.batch import LOCKED_MICROSECONDS, ClaimRequest, LeasedRows
+from flowlet.store.dialects.batch import ClaimRequest, LeasedRows
 from flowlet.store.rows import INSTANCE_READER
 from flowlet.store.tables import IS_QUEUED, WORKFLOW
 
@@ -69,9 +69,8 @@ class ClaimPlan:
 
     def __init__(self, lanes: Iterable[Lane], request: ClaimRequest, *, turn: int = 0) -> None:
         scheduled = [(lane.earliest_due, lane) for lane in lanes if lane.earliest_due is not None]
+        self._next_due = min((due for due, _ in scheduled), default=None)
         self._lanes = [lane for due, lane in scheduled if due <= request.now]
-        retry_at = request.now + LOCKED_MICROSECONDS
-        self._next_due = min((retry_at if due <= request.now else due for due, _ in scheduled), default=None)
         self._request = request
         self._turn = turn
         self._priority: int | None = None

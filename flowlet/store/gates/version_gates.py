@@ -11,7 +11,6 @@ from flowlet.instance.limit_gate import LIMIT_PREFIX, compute_end, is_limit_gate
 from flowlet.instance.version_gate import GATE_PREFIX
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
-from flowlet.store.dialects.batch import LOCKED_MICROSECONDS
 from flowlet.store.gates.gate_queue import find_next_due, lease_instances, lock_due, read_first_due
 from flowlet.store.gates.gated_instances import MAX_GATES, VERSION_GATES_END
 from flowlet.store.tables import WORKFLOW
@@ -37,7 +36,10 @@ class FoundGates(NamedTuple):
 
 
 class GatedInstances(NamedTuple):
-    """The instances that a claim through a gate has leased, and when others behind it are due; None for none."""
+    """The instances that a claim through a gate has leased, and when others behind it are due; None for none.
+
+    Those that are due already are locked by another transaction.
+    """
 
     instances: Sequence[Instance]
     next_due: int | None
@@ -102,11 +104,11 @@ async def _find_gates(session: DatabaseSession) -> FoundGates:
 async def _claim(session: DatabaseSession, request: GatedClaim) -> GatedInstances:
     first_due = await read_first_due(session, request.gate)
     ids: list[int] = []
+    has_locked = False
     for line, due in first_due.items():
         if due <= request.now and len(ids) < request.limit:
             locked = await lock_due(session, request.gate, line, now=request.now, limit=request.limit - len(ids))
-            if not locked:  # another transaction holds what is due, and may give it back
-                first_due[line] = request.now + LOCKED_MICROSECONDS
             ids += locked
+            has_locked |= not locked
     leased = await lease_instances(session, ids, executor_id=request.executor_id, now=request.now)
-    return GatedInstances(leased, find_next_due(first_due, request.now))
+    return GatedInstances(leased, request.now if has_locked else find_next_due(first_due, request.now))

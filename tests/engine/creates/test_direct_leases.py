@@ -18,13 +18,14 @@ from flowlet.engine.batches.traffic import Traffic
 from flowlet.engine.creates.direct_leases import DirectLeases, ReservedSlots
 from flowlet.engine.limits.open_lanes import OpenLanes
 from flowlet.engine.wakeup import Wakeup
+from flowlet.errors import StoreUnavailableError
 from flowlet.instance.instance import PRIORITIES, Instance, Status
 from flowlet.operations.service import Operations
 from flowlet.settings import ExecutorSettings
 from flowlet.store.dialects.batch import ClaimRequest
 from flowlet.store.instances import ClaimedInstances
 from flowlet.store.limits.table import LaneKind
-from tests.engine.executor_harness import ExecutorHarness, GatedHandler, run_executor, wait_for
+from tests.engine.executor_harness import NEVER, ExecutorHarness, GatedHandler, run_executor, wait_for
 from tests.engine.manual_executor import EngineHarness, open_engine
 
 
@@ -189,6 +190,26 @@ async def test_the_slots_that_a_claim_under_way_may_fill_are_left_to_it(
 
         assert await at.find_lessee(created) is None
         may_claim.set()
+        await wait_for(handler.started.wait())
+
+
+async def test_what_is_leased_by_a_create_whose_answer_is_lost_runs_soon(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = GatedHandler()
+    async with open_creates(database_url, handler.build_module(), lease=NEVER) as at:
+        writes = at.run.store.connections.dialect.writes
+        create = writes.create
+
+        async def lose_answer(raw: Any, new_instances: Any, now: int, **options: Any) -> Any:
+            await create(raw, new_instances, now, **options)
+            raise StoreUnavailableError("the connection was lost")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(writes, "create", lose_answer)
+            with pytest.raises(StoreUnavailableError):
+                await at.operations.create("Orders")
+
         await wait_for(handler.started.wait())
 
 

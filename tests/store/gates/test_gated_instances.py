@@ -11,7 +11,6 @@ from flowlet.clock import VirtualClock
 from flowlet.instance.instance import Status
 from flowlet.instance.version_gate import VersionGate, compute_lane
 from flowlet.store.database_session import DatabaseSession
-from flowlet.store.dialects.batch import LOCKED_MICROSECONDS
 from flowlet.store.gates.gated_instances import (
     GatedGroup,
     _count_in_session,
@@ -97,9 +96,7 @@ async def test_the_index_of_gates_counts_them(store_harness: StoreHarness) -> No
 
 
 @pytest.mark.parametrize("url_fixture", ["postgres_url", "mariadb_url"])  # SQLite has one writer, who waits
-async def test_what_is_due_and_locked_is_to_be_tried_again_after_a_moment(
-    url_fixture: str, request: pytest.FixtureRequest
-) -> None:
+async def test_what_is_due_and_locked_is_said_to_be_due(url_fixture: str, request: pytest.FixtureRequest) -> None:
     url: str = request.getfixturevalue(url_fixture)
     async with open_store(url, schema=find_schema(url), clock=VirtualClock()) as store:
         harness, gate = StoreHarness(store), build_gate("Orders", "a")
@@ -111,7 +108,7 @@ async def test_what_is_due_and_locked_is_to_be_tried_again_after_a_moment(
             await session.fetch_rows("SELECT id FROM flowlet_workflow WHERE id = :id FOR UPDATE", {"id": id})
             return await store.version_gates.claim(claim)
 
-        assert await store.connections.write(claim_beside) == ([], NOW + LOCKED_MICROSECONDS)
+        assert await store.connections.write(claim_beside) == ([], NOW)
         claimed, next_due = await store.version_gates.claim(claim)
 
     assert ([one.id for one in claimed], next_due) == ([id], NOW + 3_600_000_000)
