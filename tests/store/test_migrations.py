@@ -13,6 +13,7 @@ from flowlet.errors import SchemaError
 from flowlet.store.connection import Connections
 from flowlet.store.database_session import DatabaseSession
 from flowlet.store.migrations import MIGRATIONS, Migration, check_schema, upgrade_schema
+from flowlet.store.migrations.inspection import inspect_schema
 from flowlet.store.opening import load_dialect, open_store
 from flowlet.store.tables import TABLES
 
@@ -89,6 +90,26 @@ async def test_tables_that_another_process_makes_meanwhile_are_not_taken_for_for
 
         assert await upgrade_schema(one) == 0
         await check_schema(one)
+
+
+async def test_a_table_that_another_node_makes_while_this_one_reads_is_not_missing(
+    empty_database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is one node's, so it is made between the reading of the tables and that of the steps."""
+    async with open_connections(empty_database_url) as connections:
+        await upgrade_schema(connections)
+        original, reads = connections.dialect.schema.read_columns, list[int]()
+
+        async def read_columns(_: Any, raw: Any, names: Sequence[str]) -> Mapping[str, frozenset[str]]:
+            columns = await original(raw, names)
+            reads.append(len(columns))
+            return columns if len(reads) > 1 else {name: columns[name] for name in names[:-1]}
+
+        monkeypatch.setattr(type(connections.dialect.schema), "read_columns", read_columns)
+
+        state = await connections.read(lambda session: inspect_schema(session, MIGRATIONS))
+
+        assert (state.has_version_table, state.missing, len(reads)) == (True, {}, 2)
 
 
 async def test_a_migration_that_breaks_off_is_rolled_back_where_the_database_can(empty_database_url: str) -> None:

@@ -41,17 +41,47 @@ class SchemaState:
 async def inspect_schema(session: DatabaseSession, migrations: Sequence[Migration]) -> SchemaState:
     """Return what a database has of the tables; nothing is changed.
 
+    What is refused is read again, until two readings are the same: another process may make the tables meanwhile. On
+    Galera it does so under its own node's lock.
+
     Raises:
         SchemaError: If a newer Flowlet made the tables, if a table of one of their names is not listed as one of them,
             if an object that is no table has a name that they need, or if a listed table is missing or lacks columns.
     """
-    tables = list_tables(migrations)
-    names = [table.name for table in (SCHEMA_VERSION, *tables)]
+    read = await _read_tables(session, migrations)
+    while True:
+        try:
+            return await _judge_tables(session, migrations, *read)
+        except SchemaError:
+            former, read = read, await _read_tables(session, migrations)
+            if read == former:
+                raise
+
+
+async def _read_tables(
+    session: DatabaseSession, migrations: Sequence[Migration]
+) -> tuple[Mapping[str, frozenset[str]], dict[Place, bool]]:
+    """Return the columns of the tables that exist, and the steps that were begun, each with whether it was applied.
+
+    Raises:
+        SchemaError: If the table of the steps has other columns.
+    """
+    names = [table.name for table in (SCHEMA_VERSION, *list_tables(migrations))]
     found = await session.dialect.schema.read_columns(session.raw, names)
-    has_version_table = SCHEMA_VERSION.name in found
-    if has_version_table and not _has_columns(SCHEMA_VERSION, found):
+    if SCHEMA_VERSION.name not in found:
+        return found, {}
+    if not _has_columns(SCHEMA_VERSION, found):
         raise SchemaError(f"the database has a table {SCHEMA_VERSION.name} with other columns than Flowlet's. {_CURE}")
-    recorded = await _read_recorded_steps(session) if has_version_table else {}
+    return found, await _read_recorded_steps(session)
+
+
+async def _judge_tables(
+    session: DatabaseSession,
+    migrations: Sequence[Migration],
+    found: Mapping[str, frozenset[str]],
+    recorded: dict[Place, bool],
+) -> SchemaState:
+    tables = list_tables(migrations)
     _refuse_newer(recorded, migrations)
     steps = list_steps(session.dialect.schema, migrations)
     listed = {step.creates.name for place, step in steps.items() if step.creates and place in recorded}
@@ -62,6 +92,7 @@ async def inspect_schema(session: DatabaseSession, migrations: Sequence[Migratio
     await _refuse_taken_names(
         session, [step.creates for place, step in missing.items() if step.creates and place not in recorded]
     )
+    has_version_table = SCHEMA_VERSION.name in found
     return SchemaState(has_version_table, frozenset(place for place in recorded if not recorded[place]), missing)
 
 
