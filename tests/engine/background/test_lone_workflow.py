@@ -34,7 +34,7 @@ async def ship() -> str:
     return "done"
 
 
-async def test_three_states_take_a_create_a_claim_and_three_commits(
+async def test_three_states_take_a_create_few_claims_and_three_commits(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uses: Counter[str] = Counter()
@@ -58,11 +58,12 @@ async def test_three_states_take_a_create_a_claim_and_three_commits(
         for _ in range(MAX_ROUNDS):
             uses.clear()
             await run_one(run)
-            if uses["claim"] <= 2:
+            if uses["claim"] <= 3:
                 break  # no claim that follows a late word of the workflow before is among them
 
-        # Where this process hears of its own create from the database too, another claim may follow.
-        assert uses.pop("claim") in (1, 2)
+        # The second claim finds nothing more, and says when to claim again. Where this process hears of its own create
+        # from the database too, another one may follow.
+        assert uses.pop("claim") in (1, 2, 3)
         assert uses == {"create": 1, "commit": 3}
 
 
